@@ -1,0 +1,318 @@
+"""Engine: the operations of the Responses API, over any store and any models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Literal
+
+import msgspec
+
+from antiphon.engine import ids
+from antiphon.engine.journal import Entry, Journal
+from antiphon.engine.log import Log
+from antiphon.engine.run import Run, Stop
+from antiphon.engine.stored import include_of, request_json, stored_items
+from antiphon.engine.worker import Worker
+from antiphon.ports import Begin, Catalog, Choice, Clock, Record, Store, Stored
+from antiphon.turn import frames, include, input, settings
+from antiphon.turn.input import Turn
+from antiphon.turn.machine import Machine
+from antiphon.wire.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from antiphon.wire.items import Item
+from antiphon.wire.request import CountTokens, CreateResponse, TurnRequest
+from antiphon.wire.response import Response, decode_response
+from antiphon.wire.struct import encode
+
+OVER = frozenset(("completed", "failed", "cancelled", "incomplete"))
+
+
+class EngineSettings(msgspec.Struct, frozen=True):
+    """How the engine behaves. Times are in seconds."""
+
+    hold: float = 1.0
+    """How long a refusal of the upstream may still become an HTTP status."""
+    on_disconnect: Literal["cancel", "continue"] = "cancel"
+    """What becomes of a stored foreground response whose client left."""
+    background_slots: int = 64
+    """Background responses that run at the same time."""
+    lease: float = 30.0
+    """A worker that was silent for so long has lost its responses."""
+    max_attempts: int = 3
+    """How often a background response is begun before it fails."""
+
+
+class Engine:
+    """Creates, finds, follows, cancels and deletes responses."""
+
+    def __init__(self, catalog: Catalog, store: Store, clock: Clock, options: EngineSettings) -> None:
+        self.catalog = catalog
+        self.store = store
+        self.clock = clock
+        self.options = options
+        self.journal = Journal(store)
+        self.runs: dict[str, Run] = {}
+        """What runs in this process, by response id."""
+        self._next_key = 1
+        self.worker = Worker(self)
+
+    # Life
+
+    async def start(self) -> None:
+        """Open the store and take over what a dead process left. Raises Unavailable, or what the store raises."""
+        self._next_key = await self.store.start()
+        await self.store.release()
+        await self.worker.start()
+
+    async def aclose(self, grace: float = 0.0) -> None:
+        """Let foreground responses end for `grace` seconds, cut the others, leave background ones to the next start."""
+        self.worker.stop()
+        await self._drain([run for run in self.runs.values() if not run.turn.request.background], grace)
+        for run in list(self.runs.values()):
+            background = run.turn.request.background
+            run.end(Stop("abandoned") if background else Stop("failed", Unavailable("The server is stopping.")))
+        await self._drain(list(self.runs.values()), None)
+        await self.journal.idle()
+        await self.store.release(self.worker.owner)
+        await self.store.aclose()
+
+    async def _drain(self, runs: Sequence[Run], timeout: float | None) -> None:
+        tasks = [run.task for run in runs if run.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+
+    # Create
+
+    async def create(self, project: str, request: CreateResponse) -> Run:
+        """Begin a response. Raises an APIError for a request that cannot be served; nothing is stored then.
+
+        A foreground run may still be refused by its upstream: `Run.opened` says so. A background one is stored when
+        this returns.
+        """
+        choice = self.catalog.choose(request.model)
+        left_out = choice.model.accept(request)
+        response_id = ids.new_response_id()
+        own, items = await self._input(project, request, response_id)
+        response = settings.opened(
+            request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
+        )
+        turn = Turn(request=request, items=items, response_id=response_id)
+        run = self._run(project, choice, turn, own, response)
+        run.left_out = left_out
+        if request.background:
+            await self._enqueue(run, response)
+        else:
+            run.start(self.options.hold)
+            self.track(run)
+        return run
+
+    def _run(self, project: str, choice: Choice, turn: Turn, own: list[Item], response: Response) -> Run:
+        request = turn.request
+        run = Run(
+            model=choice.model,
+            turn=turn,
+            machine=Machine(ids.output_ids(response.id)),
+            clock=self.clock,
+            response=response,
+        )
+        if not request.store:
+            run.log = Log() if request.stream else None
+            return run
+        run.record = Record(
+            key=self._new_key(),
+            id=response.id,
+            project=project,
+            created_at=int(response.created_at),
+            status=response.status,
+            background=request.background,
+            model=request.model or choice.name,
+            previous=request.previous_response_id,
+            request=request_json(request),
+            input=encode(own),
+        )
+        self.keep(run, run.record)
+        return run
+
+    def keep(self, run: Run, record: Record, *, next_number: int = 0, fence: int = 0) -> None:
+        """Give a run a log in the journal."""
+        key = record.key
+        run.record = record
+        run.log = Log(next_number=next_number, read_back=lambda number: self.store.read(key, number))
+        run.journal = self.journal
+        run.entry = Entry(key, run.log, fence)
+
+    def track(self, run: Run) -> None:
+        """Know a started run until it is over and committed."""
+        assert run.task is not None
+        self.runs[run.turn.response_id] = run
+        run.task.add_done_callback(lambda _: self._untrack(run))
+
+    def _untrack(self, run: Run) -> None:
+        log = run.log
+        if log is None or run.record is None or log.ended or log.failure is not None or not run.over:
+            self.runs.pop(run.turn.response_id, None)
+        else:
+            log.on_end = lambda: self._untrack(run)
+
+    async def _enqueue(self, run: Run, response: Response) -> None:
+        assert run.record is not None
+        self.journal.note(Begin(run.record))
+        run.publish(run.machine.create(response))
+        run.response = None
+        await self.journal.barrier()
+        self.worker.submit(run)
+
+    def _new_key(self) -> int:
+        key, self._next_key = self._next_key, self._next_key + 1
+        return key
+
+    # Input
+
+    async def _input(
+        self, project: str, request: TurnRequest, response_id: str
+    ) -> tuple[list[Item], list[Item]]:
+        """The request's own items, and the whole context."""
+        own = input.effective(request.input or [], ids.input_ids(response_id))
+        wanted = input.references(own)
+        if wanted:
+            own = input.resolve(own, await self._stored_items(project, wanted))
+        return own, input.assemble(await self.history(project, request.previous_response_id), own)
+
+    async def history(self, project: str, previous: str | None) -> list[Item]:
+        """What was said before: input and output of a response and of all before it. Raises InvalidRequest."""
+        if previous is None:
+            return []
+        chain = await self.store.chain(project, previous)
+        if not chain or chain[0].previous is not None:
+            missing = chain[0].previous if chain else previous
+            raise InvalidRequest(
+                f"Previous response with id '{missing}' not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        return [item for stored in chain for item in [*stored_items(stored.input), *await self._output(stored)]]
+
+    async def _output(self, stored: Stored) -> list[Item]:
+        if stored.response is None:
+            raise InvalidRequest(
+                f"Previous response with id '{stored.id}' is still running.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
+        return list(decode_response(stored.response).output)
+
+    async def _stored_items(self, project: str, wanted: Sequence[str]) -> dict[str, Item]:
+        found: dict[str, Item] = {}
+        for item_id in wanted:
+            owner = ids.response_of(item_id) or await self.store.owner_of(project, item_id)
+            stored = await self.store.find(project, owner) if owner and item_id not in found else None
+            if stored is not None:
+                output = await self._output(stored) if stored.response is not None else []
+                found |= {str(item.id): item for item in [*stored_items(stored.input), *output]}
+        return found
+
+    async def count(self, project: str, request: CountTokens) -> int:
+        """The input tokens that a request would have."""
+        choice = self.catalog.choose(request.model)
+        _, items = await self._input(project, request, ids.new_response_id())
+        asked = {name: getattr(request, name) for name in TurnRequest.__struct_fields__}
+        return await choice.model.count(Turn(request=CreateResponse(**asked), items=items))
+
+    # What is stored
+
+    async def _find(self, project: str, response_id: str) -> Stored:
+        stored = await self.store.find(project, response_id)
+        if stored is None:
+            raise NotFound(f"Response with id '{response_id}' not found.", code="response_not_found")
+        return stored
+
+    def running(self, project: str, response_id: str) -> Run | None:
+        """The run of a stored response that is made in this process and has begun to exist."""
+        run = self.runs.get(response_id)
+        if run is None or run.record is None or run.record.project != project or run.machine.fold.next == 0:
+            return None
+        return run
+
+    async def retrieve(self, project: str, response_id: str, asked: Collection[str] = ()) -> bytes:
+        """A Response as JSON. Raises NotFound."""
+        run = self.running(project, response_id)
+        if run is not None:
+            await self.journal.barrier()
+            return show(run.machine.fold.response(), self.included(run.turn.request.include, asked))
+        stored = await self._find(project, response_id)
+        if stored.response is None:
+            fold = await self.worker.fold_of(stored)
+            return show(fold.response(), self.included(include_of(stored), asked))
+        hidden = set(stored.gated.split())
+        if hidden and hidden - (wanted := self.included(include_of(stored), asked)):
+            return show(decode_response(stored.response), wanted)
+        return stored.response
+
+    @staticmethod
+    def included(created: Sequence[str] | None, asked: Collection[str]) -> frozenset[str]:
+        """What a reader sees: what the creation asked for, and what the reader asks for now."""
+        return frozenset(created or ()) | frozenset(asked)
+
+    async def follow(
+        self, project: str, response_id: str, after: int, asked: Collection[str] = ()
+    ) -> AsyncIterator[bytes]:
+        """The events after number `after` as SSE frames: those that were, then those that come. Raises NotFound."""
+        run = self.running(project, response_id)
+        if run is not None and run.log is not None:
+            return self.frames_of(run, after + 1, asked)
+        stored = await self._find(project, response_id)
+        wanted = self.included(include_of(stored), asked)
+        plain = set(stored.gated.split()) <= wanted
+        return self._replay(stored.key, after + 1, None if plain else wanted)
+
+    async def frames_of(self, run: Run, number: int = 0, asked: Collection[str] = ()) -> AsyncIterator[bytes]:
+        """The frames of a run, as its reader may see them."""
+        assert run.log is not None
+        wanted = self.included(run.turn.request.include, asked)
+        async for data in run.log.follow(number):
+            yield data if run.gated <= wanted else include.visible_frames(data, wanted)
+
+    async def _replay(self, key: int, number: int, wanted: Collection[str] | None) -> AsyncIterator[bytes]:
+        while data := await self.store.read(key, number):
+            number += frames.count(data)
+            yield data if wanted is None else include.visible_frames(data, wanted)
+
+    async def cancel(self, project: str, response_id: str) -> bytes:
+        """Cancel a background response; the second time changes nothing. Raises NotFound or InvalidRequest."""
+        run = self.running(project, response_id)
+        if run is None:
+            stored = await self._find(project, response_id)
+            check_cancel(stored.background, stored.status)
+        elif not run.turn.request.background:
+            check_cancel(False, "in_progress")
+        else:
+            run.end(Stop("cancelled"))
+            await run.result()
+            check_cancel(True, run.machine.fold.response().status)
+        return await self.retrieve(project, response_id)
+
+    async def delete(self, project: str, response_id: str) -> None:
+        """Remove a response that is over. Raises NotFound, or Conflict while it runs."""
+        if self.running(project, response_id) is not None:
+            raise Conflict(f"Response with id '{response_id}' is still running. Cancel it, or wait for its end.")
+        if not await self.store.delete(project, response_id):
+            raise NotFound(f"Response with id '{response_id}' not found.", code="response_not_found")
+
+    async def input_items(self, project: str, response_id: str) -> list[Item]:
+        """The effective input of a response, oldest first, previous responses included. Raises NotFound."""
+        await self.journal.barrier()
+        stored = await self._find(project, response_id)
+        return [*await self.history(project, stored.previous), *stored_items(stored.input)]
+
+
+def show(response: Response, wanted: Collection[str]) -> bytes:
+    """A Response as JSON, as those see it who asked for `wanted`."""
+    return encode(include.visible(response, wanted))
+
+
+def check_cancel(background: bool, status: str) -> None:
+    """Whether a response with this status may be cancelled. Raises InvalidRequest."""
+    if not background:
+        raise InvalidRequest("Cannot cancel a synchronous response: only background responses can be cancelled.")
+    if status in OVER and status != "cancelled":
+        raise InvalidRequest(f"Cannot cancel a {status} response.")

@@ -1,0 +1,260 @@
+"""Run: one response from its first event to its last.
+
+A run reads a model's deltas, lets the machine tell them, and appends what was told to the log. Readers, the one who
+asked included, only ever follow the log.
+
+**The hold.** A response begins to exist when its upstream has accepted it, or when the hold (a second) is over. A
+refusal before that is an error of the request: nothing was sent, nothing is stored. After that it is `response.failed`.
+
+**The ends.** `completed`, `incomplete`, `failed` are told by a terminal event. A cancel, and a foreground client that
+left, are a fact: the log simply ends. A run that is `abandoned` (the server stops) ends nothing: another takes over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, Literal
+
+import msgspec
+
+from antiphon.engine.ids import response_of
+from antiphon.engine.journal import Entry, Journal
+from antiphon.engine.log import Log
+from antiphon.ports import Begin, Clock, End, Fact, Model, Record
+from antiphon.turn import deltas, include
+from antiphon.turn.input import Turn
+from antiphon.turn.machine import Machine
+from antiphon.wire import events
+from antiphon.wire.errors import APIError, InvalidRequest, QuotaExceeded, RateLimited, ServerError, UpstreamMalformed
+from antiphon.wire.events import Event
+from antiphon.wire.response import Response, ResponseError
+from antiphon.wire.sse import frames
+from antiphon.wire.struct import encode
+
+_log = logging.getLogger(__name__)
+
+_GATED = (events.OutputItemAdded, events.OutputItemDone)
+
+
+class Stop(msgspec.Struct):
+    """Why a run is stopped from outside."""
+
+    kind: Literal["cancelled", "failed", "abandoned"]
+    error: APIError | None = None
+
+
+Admit = Callable[["Run"], Awaitable[bool]]
+"""Says whether a run may begin, when it may."""
+
+
+class Run:
+    """One response while it is being made."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        turn: Turn,
+        machine: Machine,
+        clock: Clock,
+        response: Response | None = None,
+        record: Record | None = None,
+        journal: Journal | None = None,
+        entry: Entry | None = None,
+        log: Log | None = None,
+    ) -> None:
+        self.model = model
+        self.turn = turn
+        self.machine = machine
+        self.clock = clock
+        self.response = response
+        """The Response to begin with; None for a run that continues a log."""
+        self.record = record
+        self.journal = journal
+        self.entry = entry
+        self.log = log
+        """What readers follow; None for an unstored response that nobody streams."""
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the response exists; holds the error if it was refused before."""
+        self.gated: frozenset[str] = frozenset()
+        """The values of `include` that would show more than is on the wire without them."""
+        self.left_out: tuple[str, ...] = ()
+        """Tool types that the model is not told of."""
+        self.stop: Stop | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    # Life
+
+    def start(self, hold: float | None = None, *, admit: Admit | None = None) -> None:
+        """Begin to run.
+
+        `hold` is how many seconds a refusal may still be an error of the request. `admit` is awaited first: where it
+        says no, the run does nothing.
+        """
+        self.task = asyncio.create_task(self._perform(admit))
+        if hold is not None:
+            handle = asyncio.get_running_loop().call_later(hold, self.open)
+            self.task.add_done_callback(lambda _: handle.cancel())
+
+    def end(self, stop: Stop) -> None:
+        """Stop from outside; the first reason counts. The upstream is closed at once."""
+        if self.stop is None and self.task is not None and not self.task.done() and not self.over:
+            self.stop = stop
+            self.task.cancel()
+
+    async def result(self) -> Response:
+        """The Response when it is over and committed. Raises the APIError of a refusal, or of the store."""
+        assert self.task is not None
+        await asyncio.wait((self.task,))
+        if self.opened.done() and (error := self.opened.exception()) is not None:
+            raise error
+        if self.entry is not None:
+            await self.entry.log.until_end()
+        return self.machine.fold.response()
+
+    @property
+    def over(self) -> bool:
+        """Whether the last event was told."""
+        return self.opened.done() and self.machine.fold.next > 0 and self.machine.fold.ended
+
+    def open(self) -> None:
+        """The hold is over: the response begins to exist."""
+        if self.opened.done():
+            return
+        if self.response is not None:
+            self._begin(self.machine.create(self.response))
+        self.opened.set_result(None)
+        self.publish(self.machine.begin())
+
+    def _begin(self, told: list[Event]) -> None:
+        if self.journal is not None and self.record is not None:
+            self.journal.note(Begin(self.record))
+        self.publish(told)
+
+    async def _perform(self, admit: Admit | None) -> None:
+        try:
+            if admit is None or await admit(self):
+                await self._speak()
+        except APIError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._stopped()
+        except BaseException as error:  # noqa: BLE001 - the boundary: a defect must not leave a response open
+            _log.error("the run of %s failed", self.turn.response_id, exc_info=error)
+            self._fail(ServerError("The server had an error while processing your request."))
+
+    async def _speak(self) -> None:
+        async with aclosing(self.model.stream(self.turn)) as batches:
+            async for batch in batches:
+                if not self.opened.done():
+                    self.open()
+                if batch:
+                    self._hear(batch)
+                if self.log is not None:
+                    await self._keep_pace(self.log)
+        if not self.over:
+            raise UpstreamMalformed("The model stopped without saying that it was done.")
+
+    def _hear(self, batch: list[deltas.Delta]) -> None:
+        self.publish(self.machine.feed(batch))
+        for delta in batch:
+            if type(delta) is deltas.Noted:
+                self._note("upstream", delta.fact)
+            elif type(delta) is deltas.Finished:
+                self.finish()
+
+    async def _keep_pace(self, log: Log) -> None:
+        """Do not read on while the reader, or the store, is far behind."""
+        if log.failure is not None:
+            raise log.failure
+        if log.is_full:
+            await log.room()
+
+    # Ends
+
+    def finish(self) -> None:
+        """Tell the end that the model gave."""
+        self._end(self.machine.finish(int(self.clock.now())))
+
+    def _fail(self, error: APIError) -> None:
+        """A failure before the response exists is its creator's; after that it is the terminal event."""
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            self.opened.exception()  # whoever waits has it; if nobody does that is no defect
+        elif not self.over and not self._is_broken():
+            _log.warning("%s failed: %s", self.turn.response_id, error.message)
+            self._end(self.machine.fail(as_response_error(error)))
+
+    def _is_broken(self) -> bool:
+        """Whether the log cannot be written: nothing may be told that is not stored."""
+        return self.log is not None and self.log.failure is not None
+
+    def _stopped(self) -> None:
+        stop = self.stop or Stop("abandoned")
+        if stop.kind == "failed" and stop.error is not None:
+            self._fail(stop.error)
+        elif not self.opened.done():
+            self.opened.cancel()
+        elif stop.kind == "cancelled" and not self._is_broken():
+            self._note("cancelled", {"at": self.clock.now()})
+            self.machine.fold.cancel()
+            self._end([])
+
+    def _end(self, told: Sequence[Event]) -> None:
+        if self.journal is not None and self.record is not None:
+            self.journal.note(ending(self.record, self.machine.fold.response()))
+        self.publish(told, ended=True)
+
+    # What was told
+
+    def publish(self, told: Sequence[Event], *, ended: bool = False) -> None:
+        """Append events to the log: through the journal, or at once where nothing is stored."""
+        if self.log is None:
+            return
+        self._watch(told)
+        data = frames(told)
+        if self.journal is not None and self.entry is not None:
+            self.journal.append(self.entry, data, len(told), ended=ended)
+            return
+        if data:
+            self.log.append(data, len(told))
+        self.log.commit(self.log.next, ended=ended)
+
+    def _watch(self, told: Sequence[Event]) -> None:
+        for event in told:
+            if type(event) in _GATED:
+                self.gated |= include.gates(event)
+
+    def _note(self, kind: str, fact: dict[str, Any]) -> None:
+        if self.journal is not None and self.record is not None:
+            self.journal.note(Fact(self.record.key, self.machine.fold.next, kind, encode(fact)))
+
+
+def ending(record: Record, response: Response) -> End:
+    """What is written of a response that is over."""
+    foreign = [str(item.id) for item in response.output if item.id and response_of(str(item.id)) != record.id]
+    gated = " ".join(sorted(include.gates(response)))
+    return End(record.key, response.status, encode(response), gated, foreign)
+
+
+def as_response_error(error: APIError) -> ResponseError:
+    """An error as `response.failed` tells it, with a code that clients know."""
+    return ResponseError(code=_code_of(error), message=error.message)
+
+
+def _code_of(error: APIError) -> str:
+    match error:
+        case QuotaExceeded():
+            return "insufficient_quota"
+        case RateLimited():
+            return "rate_limit_exceeded"
+        case InvalidRequest(code="context_length_exceeded"):
+            return "context_length_exceeded"
+        case InvalidRequest():
+            return "invalid_prompt"
+        case _:
+            return "server_error"
+

@@ -1,0 +1,176 @@
+"""Worker: background responses, and what a dead process left.
+
+A response in the background is held by a *lease*: an owner, an expiry that a heartbeat puts off, and a fencing number
+that rises with each lease, so that a worker which was thought dead can write nothing any more.
+
+A response that nobody holds is taken over: a background one runs on from its log, a foreground one that was cut is
+closed as `failed`, with what it had said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from antiphon.engine import ids
+from antiphon.engine.journal import Entry
+from antiphon.engine.log import Log
+from antiphon.engine.run import Run, Stop, as_response_error, ending
+from antiphon.engine.stored import stored_items, stored_request
+from antiphon.ports import Stored
+from antiphon.turn import frames as log_bytes
+from antiphon.turn.fold import Fold
+from antiphon.turn.input import CLIENT_CALLS, Turn, assemble
+from antiphon.turn.machine import Machine
+from antiphon.wire.errors import APIError, ServerError
+from antiphon.wire.sse import frames
+
+if TYPE_CHECKING:
+    from antiphon.engine.engine import Engine
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs background responses of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._slots = asyncio.Semaphore(engine.options.background_slots)
+        self._held: dict[int, Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Life
+
+    async def start(self) -> None:
+        """Take over what is left, then go on looking."""
+        await self.sweep()
+        for loop in (self._heartbeat(), self._look()):
+            task = asyncio.create_task(loop)
+            self._tasks.add(task)
+
+    def stop(self) -> None:
+        """Look no more. Runs go on until somebody ends them."""
+        for task in self._tasks:
+            task.cancel()
+
+    def submit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None = None) -> None:
+        """Run a background response as soon as a slot is free; `prepare` is awaited when it is held."""
+        run.start(admit=lambda run: self._admit(run, prepare))
+        self.engine.track(run)
+
+    async def _admit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None) -> bool:
+        """Wait for a slot, take the lease, and say whether there is something to run."""
+        assert run.record is not None and run.entry is not None and run.task is not None
+        await self._slots.acquire()
+        run.task.add_done_callback(lambda _: self._slots.release())
+        key = run.record.key
+        fence = await self.engine.store.lease(key, self.owner, self._until())
+        if fence is None:
+            return False
+        run.entry.fence = fence
+        self._held[key] = run
+        run.task.add_done_callback(lambda _: self._held.pop(key, None))
+        run.open()
+        return prepare is None or await prepare(run)
+
+    def _until(self) -> float:
+        return self.engine.clock.now() + self.engine.options.lease
+
+    # Leases
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await self.engine.clock.sleep(self.engine.options.lease / 3)
+            await self.beat()
+
+    async def beat(self) -> None:
+        """Put off the expiry of what this worker holds, and let go of what another has taken."""
+        held = dict(self._held)
+        try:
+            kept = await self.engine.store.renew(list(held), self.owner, self._until()) if held else set()
+        except APIError as error:
+            _log.warning("leases could not be renewed: %s", error.message)
+            return
+        for key in held.keys() - kept:
+            held[key].end(Stop("abandoned"))
+
+    async def _look(self) -> None:
+        while True:
+            await self.engine.clock.sleep(self.engine.options.lease)
+            try:
+                await self.sweep()
+            except APIError as error:
+                _log.warning("no look for abandoned responses: %s", error.message)
+
+    # Take-over
+
+    async def sweep(self) -> None:
+        """Take over every response that is not over and that nobody holds."""
+        for stored in await self.engine.store.unfinished():
+            if stored.id not in self.engine.runs:
+                await self.take_over(stored)
+
+    async def take_over(self, stored: Stored) -> None:
+        """Let a response run on from its log, or close it."""
+        fold = await self.fold_of(stored)
+        if not fold.next:
+            _log.error("the log of %s is empty", stored.id)
+            return
+        machine = Machine.resume(fold, ids.output_ids(stored.id, len(fold.items)))
+        try:
+            self._check_hope(stored)
+            choice = self.engine.catalog.choose(stored.model)
+        except APIError as error:
+            await self._close(stored, machine, error)
+            return
+        turn = Turn(request=stored_request(stored.request), items=[], response_id=stored.id, number=stored.attempts)
+        run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
+        self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)
+        self.submit(run, lambda run: self._prepare(run, stored))
+
+    async def _close(self, stored: Stored, machine: Machine, error: APIError) -> None:
+        """End a response that nobody runs."""
+        log = Log(next_number=machine.fold.next)
+        told = machine.fail(as_response_error(error))
+        self.engine.journal.note(ending(stored, machine.fold.response()))
+        self.engine.journal.append(Entry(stored.key, log), frames(told), len(told), ended=True)
+        await self.engine.journal.barrier()
+
+    async def fold_of(self, stored: Stored) -> Fold:
+        """The state that the log of a response tells."""
+        fold, data = Fold(), b"-"
+        while data:
+            data = await self.engine.store.read(stored.key, fold.next)
+            for event in log_bytes.events(data):
+                fold.apply(event)
+        return fold
+
+    def _check_hope(self, stored: Stored) -> None:
+        """Raises ServerError for a response that cannot run on."""
+        if not stored.background:
+            raise ServerError("The server stopped while this response was running.")
+        if stored.attempts >= self.engine.options.max_attempts:
+            raise ServerError(f"The response was interrupted {stored.attempts} times and is not tried again.")
+
+    async def _prepare(self, run: Run, stored: Stored) -> bool:
+        """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say."""
+        fold = run.machine.fold
+        finished = [item for item in fold.items if item is not None]
+        half = list(fold.open.values())
+        if len(half) == 1 and half[0].kind == "message" and run.model.continues:
+            run.turn.prefix = half[0].snapshot("in_progress")
+            run.machine.take_up(half[0])
+        else:
+            run.publish(run.machine.close(cut=True))
+        if any(isinstance(item, CLIENT_CALLS) for item in finished):
+            run.finish()
+            return False
+        history = await self.engine.history(stored.project, stored.previous)
+        run.turn.items = assemble(history, stored_items(stored.input)) + finished
+        return True

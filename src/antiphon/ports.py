@@ -1,0 +1,239 @@
+"""What the engine needs from the world, as Protocols. Adapters implement them; nothing here does anything.
+
+One contract suite a Protocol (`antiphon.testing`, `tests/contracts`) runs on every adapter.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, TypeAlias
+
+import msgspec
+
+from antiphon.turn.deltas import Delta
+from antiphon.turn.input import Turn
+from antiphon.wire.request import CreateResponse
+
+
+class Model(Protocol):
+    """A single backend: a turn goes in, batches of deltas come out."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model as its upstream knows it; for logs and facts."""
+        ...
+
+    @property
+    def continues(self) -> bool:
+        """Whether `stream` can go on within a half-said item (`Turn.prefix`)."""
+        ...
+
+    def accept(self, request: CreateResponse) -> tuple[str, ...]:
+        """The tool types of a request that this backend leaves out, each named once.
+
+        Raises InvalidRequest (400 `unsupported_tool`, with the tool's `param`) where leaving a tool out would make the
+        answer an invention: file_search, code_interpreter, mcp, or a forced tool_choice of a tool left out.
+        """
+        ...
+
+    def stream(self, turn: Turn) -> AsyncGenerator[list[Delta], None]:
+        """Say one turn. One batch a network read; the first batch, maybe empty, says that the request was accepted.
+
+        Raises an APIError with the meaning of the upstream's failure. Closing the generator, or cancelling the task
+        that reads it, closes the upstream at once.
+        """
+        ...
+
+    async def count(self, turn: Turn) -> int:
+        """The input tokens of a turn, exactly if the upstream can say, else by tokenizer."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. The model is not used again."""
+        ...
+
+
+class Choice(msgspec.Struct):
+    """The model that a name stands for."""
+
+    name: str
+    """What the Response says that it is by."""
+    model: Model
+
+
+class Catalog(Protocol):
+    """The models that requests may name."""
+
+    def choose(self, name: str | None) -> Choice:
+        """The model for a name. Raises InvalidRequest (400 `model_not_found`) with the names there are."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """All names, in the order of the configuration."""
+        ...
+
+
+# Storage
+
+
+class Record(msgspec.Struct):
+    """A stored response as its creation wrote it. JSON is kept as text, ready to be sent."""
+
+    key: int
+    """Numbers the responses of a database; small, for the rows that hang on it."""
+    id: str
+    project: str
+    created_at: int
+    status: str
+    background: bool
+    model: str
+    previous: str | None
+    request: bytes
+    """The request, for a worker that takes over."""
+    input: bytes
+    """The effective input items as a JSON array."""
+
+
+class Stored(Record):
+    """A stored response as it is read."""
+
+    response: bytes | None = None
+    """The Response as JSON; None while it runs."""
+    gated: str = ""
+    """The `include` values, space-separated, that would show more of this response."""
+    attempts: int = 0
+    """How many workers began it."""
+    fence: int = 0
+    """Rises with each lease; an append with an older one is refused."""
+
+
+class Chunk(msgspec.Struct):
+    """A stretch of a response's log: the frames from the event `first` on."""
+
+    key: int
+    first: int
+    data: bytes
+    fence: int = 0
+
+
+class Begin(msgspec.Struct):
+    """A response begins."""
+
+    record: Record
+
+
+class End(msgspec.Struct):
+    """A response is over, with the Response that every GET will give."""
+
+    key: int
+    status: str
+    response: bytes
+    gated: str
+    item_ids: list[str]
+    """Ids of items that do not carry the id of their response."""
+
+
+class Fact(msgspec.Struct):
+    """What the protocol does not say but must be remembered; an unnumbered row beside the events."""
+
+    key: int
+    after: int
+    """The number of the event that the fact comes before."""
+    kind: str
+    data: bytes
+
+
+Change: TypeAlias = Begin | End | Fact
+
+
+class Batch(msgspec.Struct):
+    """All that is written in one commit: together, or not at all."""
+
+    changes: list[Change] = []
+    chunks: list[Chunk] = []
+    """Go into one segment for all running responses together."""
+    stretches: list[Chunk] = []
+    """Finished stretches, one blob each; the segments that held them are spent."""
+    spent: int = 0
+    """Segments with a smaller number are needed no longer."""
+
+
+class Written(msgspec.Struct):
+    """What became of a batch."""
+
+    segment: int
+    """Number of the segment that holds its chunks."""
+    fenced: set[int]
+    """Keys of responses that another worker has taken; nothing of theirs was written."""
+
+
+class Store(Protocol):
+    """Responses and their journals. Every look-up carries the project; a foreign id is an unknown id.
+
+    All methods raise Unavailable (503) when the disk is full, read-only or gone; nothing is half-written then.
+    """
+
+    async def start(self) -> int:
+        """Open, and bring what a dead process left in segments in order. Returns the first free key."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close, after all that was handed over is written."""
+        ...
+
+    def write(self, batch: Batch) -> Future[Written]:
+        """Commit a batch. Batches are committed in the order of the calls."""
+        ...
+
+    async def find(self, project: str, response_id: str) -> Stored | None:
+        """A response of a project."""
+        ...
+
+    async def chain(self, project: str, response_id: str) -> list[Stored]:
+        """A response and all before it, oldest first, as far as `previous` leads. Empty if there is none."""
+        ...
+
+    async def owner_of(self, project: str, item_id: str) -> str | None:
+        """The id of the response that an item with a foreign id belongs to."""
+        ...
+
+    async def read(self, key: int, number: int) -> bytes:
+        """Frames of a log from the event `number` on, as many as one stretch holds; b"" behind the end."""
+        ...
+
+    async def delete(self, project: str, response_id: str) -> bool:
+        """Remove a response with all that hangs on it. False if there was none."""
+        ...
+
+    async def unfinished(self) -> Sequence[Stored]:
+        """Responses that are not over and whose lease, if they have one, has expired."""
+        ...
+
+    async def lease(self, key: int, owner: str, until: float) -> int | None:
+        """Take a response that nobody holds until a Unix time; returns the fence, None if somebody was faster."""
+        ...
+
+    async def renew(self, keys: Sequence[int], owner: str, until: float) -> set[int]:
+        """Extend leases; returns the keys that `owner` still holds."""
+        ...
+
+    async def release(self, owner: str | None = None) -> None:
+        """Give back all leases of an owner, or with None those of everybody."""
+        ...
+
+
+class Clock(Protocol):
+    """Time: wall time for what people read, monotonic time for what is measured."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...

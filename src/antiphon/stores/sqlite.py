@@ -1,0 +1,348 @@
+"""The SQLite store: one file in the data folder, one writer thread, one reader thread.
+
+Everything that changes the database runs on the writer thread, a batch at a time, each in one transaction. Reads have
+a connection of their own (WAL: they see the last commit and wait for nobody).
+
+Durability: `synchronous="normal"` survives the death of the process; `"full"` survives the loss of power too, at one
+fsync a commit.
+
+One server process owns the data folder: it holds a lock on `antiphon.lock` for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import IO, Any, Literal, TypeVar
+
+import msgspec
+
+from antiphon.ports import Batch, Begin, Chunk, End, Fact, Stored, Written
+from antiphon.stores import statements as sql
+from antiphon.turn import frames
+from antiphon.wire.errors import Unavailable
+
+T = TypeVar("T")
+Synchronous = Literal["normal", "full"]
+Job = Callable[[sqlite3.Connection], Any]
+
+DATABASE = "antiphon.db"
+LOCK = "antiphon.lock"
+
+
+class DataFolderInUse(Exception):
+    """Another process owns the data folder; the message says which."""
+
+
+class SQLiteStore:
+    """`antiphon.ports.Store` on a file."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        synchronous: Synchronous = "normal",
+        owner: str = "",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder = folder
+        self._synchronous = synchronous
+        self._owner = owner
+        self._now = now
+        self._lock: IO[str] | None = None
+        self._dropped = 0
+        self._segment = 0
+
+    # Life
+
+    async def start(self) -> int:
+        """Take the folder, open the database, put a dead process's segments in order. Returns the first free key.
+
+        Raises DataFolderInUse, or Unavailable if the folder cannot be written.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _take_lock(self._folder / LOCK, self._owner)
+            self._writer = _Thread(self._open, "antiphon-writer")
+            self._reader = _Thread(self._open, "antiphon-reader")
+        except OSError as error:
+            raise Unavailable(f"The data folder {self._folder} cannot be used: {error.strerror}.") from error
+        return await self._writer.call(self._prepare)
+
+    async def aclose(self) -> None:
+        """Write what was handed over, close both connections, give the folder back."""
+        await self._writer.stop()
+        await self._reader.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._folder / DATABASE, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(sql.PRAGMAS[self._synchronous])
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA busy_timeout = 5000")
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> int:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > sql.VERSION:
+            raise Unavailable("The data folder was written by a newer version of Antiphon.")
+        if version == 0:
+            connection.executescript(sql.SCHEMA)
+            connection.execute(sql.SET_VERSION)
+        with _transaction(connection):
+            self._segment = _settle_segments(connection)
+        self._dropped = self._segment
+        return int(connection.execute(sql.NEXT_KEY).fetchone()[0])
+
+    # Writing
+
+    def write(self, batch: Batch) -> asyncio.Future[Written]:
+        """Commit a batch; see the port."""
+        return self._writer.call(lambda connection: self._write(connection, batch))
+
+    def _write(self, connection: sqlite3.Connection, batch: Batch) -> Written:
+        with _transaction(connection):
+            fenced = _fenced(connection, [*batch.chunks, *batch.stretches])
+            for change in batch.changes:
+                if not (isinstance(change, End) and change.key in fenced):
+                    _apply(connection, change)
+            stretches = [(c.key, c.first, c.data) for c in batch.stretches if c.data and c.key not in fenced]
+            if stretches:
+                connection.executemany(sql.ADD_STRETCH, stretches)
+            chunks = [chunk for chunk in batch.chunks if chunk.data and chunk.key not in fenced]
+            number = self._segment + 1
+            if chunks:
+                spans = msgspec.json.encode([(chunk.key, chunk.first, len(chunk.data)) for chunk in chunks])
+                connection.execute(sql.ADD_SEGMENT, (number, spans, b"".join(chunk.data for chunk in chunks)))
+            if batch.spent > self._dropped:
+                connection.execute(sql.DROP_SEGMENTS, (batch.spent,))
+        self._segment = number
+        self._dropped = max(self._dropped, batch.spent)
+        return Written(number, fenced)
+
+    async def delete(self, project: str, response_id: str) -> bool:
+        """Remove a response and all that hangs on it."""
+
+        def delete(connection: sqlite3.Connection) -> bool:
+            with _transaction(connection):
+                row = connection.execute(sql.EXISTS, (response_id, project)).fetchone()
+                for statement in sql.DELETE if row else ():
+                    connection.execute(statement, row)
+            return row is not None
+
+        return await self._writer.call(delete)
+
+    # Leases
+
+    async def lease(self, key: int, owner: str, until: float) -> int | None:
+        """Take a response; None if somebody holds it."""
+        row = await self._writer.call(lambda c: c.execute(sql.LEASE, (owner, until, key, self._now())).fetchone())
+        return None if row is None else int(row[0])
+
+    async def renew(self, keys: Sequence[int], owner: str, until: float) -> set[int]:
+        """Extend leases; returns those still held."""
+
+        def renew(connection: sqlite3.Connection) -> set[int]:
+            with _transaction(connection):
+                rows = [connection.execute(sql.RENEW, (until, key, owner)).fetchone() for key in keys]
+            return {int(row[0]) for row in rows if row is not None}
+
+        return await self._writer.call(renew)
+
+    async def release(self, owner: str | None = None) -> None:
+        """Give leases back: an owner's, or all."""
+        statement, values = (sql.RELEASE_ALL, ()) if owner is None else (sql.RELEASE, (owner,))
+        await self._writer.call(lambda connection: connection.execute(statement, values).rowcount)
+
+    # Reading
+
+    async def find(self, project: str, response_id: str) -> Stored | None:
+        """A response of a project."""
+        row = await self._reader.call(lambda c: c.execute(sql.FIND, (response_id, project)).fetchone())
+        return None if row is None else _stored(row)
+
+    async def chain(self, project: str, response_id: str) -> list[Stored]:
+        """A response and all before it, oldest first."""
+        rows = await self._reader.call(lambda c: c.execute(sql.CHAIN, (response_id, project)).fetchall())
+        return [_stored(row) for row in rows]
+
+    async def owner_of(self, project: str, item_id: str) -> str | None:
+        """The response of an item with a foreign id."""
+        row = await self._reader.call(lambda c: c.execute(sql.OWNER_OF, (item_id, project)).fetchone())
+        return None if row is None else str(row[0])
+
+    async def read(self, key: int, number: int) -> bytes:
+        """Frames from the event `number` on, out of the stretch that holds it."""
+        row = await self._reader.call(lambda c: c.execute(sql.READ, (key, number)).fetchone())
+        if row is None:
+            return b""
+        first, data = row
+        return frames.skip(data, number - first)
+
+    async def unfinished(self) -> Sequence[Stored]:
+        """Responses that are not over and that nobody holds."""
+        rows = await self._reader.call(lambda c: c.execute(sql.UNFINISHED, (self._now(),)).fetchall())
+        return [_stored(row) for row in rows]
+
+
+class _Thread:
+    """A thread with a connection of its own, which runs jobs one after the other.
+
+    A job's error becomes the error of its future; what SQLite says about the disk becomes Unavailable.
+    """
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
+        self._connect = connect
+        self._jobs: SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Run a job after those before it."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put((job, future))
+        return future
+
+    async def stop(self) -> None:
+        """Run what was put in, then close."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while (entry := self._jobs.get()) is not None:
+            job, future = entry
+            try:
+                connection = connection or self._connect()
+                result = job(connection)
+            except sqlite3.Error as error:
+                self._answer(future, None, _unavailable(error))
+            except BaseException as error:  # noqa: BLE001 - it is handed to the one who waits
+                self._answer(future, None, error)
+            else:
+                self._answer(future, result, None)
+        if connection is not None:
+            connection.close()
+
+    def _answer(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        def answer() -> None:
+            if future.cancelled():
+                return
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._loop.call_soon_threadsafe(answer)
+
+
+class _transaction:
+    """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` and the error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            try:
+                self._connection.execute("COMMIT")
+                return
+            except sqlite3.Error:
+                self._rollback()
+                raise
+        self._rollback()
+
+    def _rollback(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+
+def _apply(connection: sqlite3.Connection, change: Begin | End | Fact) -> None:
+    match change:
+        case Begin(record):
+            r = record
+            values = (r.key, r.id, r.project, r.created_at, r.status, r.background, r.model, r.previous)
+            connection.execute(sql.BEGIN, (*values, r.request, r.input))
+        case End():
+            connection.execute(sql.END, (change.status, change.response, change.gated, change.key))
+            for item_id in change.item_ids:
+                connection.execute(sql.NOTE_ITEM, (item_id, change.key))
+        case Fact():
+            connection.execute(sql.NOTE_FACT, (change.key, change.after, change.kind, change.data))
+
+
+def _fenced(connection: sqlite3.Connection, chunks: Sequence[Chunk]) -> set[int]:
+    """The keys of leased logs whose fence has risen since their worker took them."""
+    fenced = set()
+    for chunk in chunks:
+        if chunk.fence:
+            row = connection.execute(sql.FENCE, (chunk.key,)).fetchone()
+            if row is None or row[0] != chunk.fence:
+                fenced.add(chunk.key)
+    return fenced
+
+
+def _settle_segments(connection: sqlite3.Connection) -> int:
+    """Write what segments hold of each log behind its stretches, and drop them. Returns the last segment's number."""
+    tails: dict[int, tuple[int, list[bytes]]] = {}
+    last = 0
+    for number, spans, data in connection.execute(sql.ALL_SEGMENTS):
+        last = number
+        at = 0
+        for key, first, length in msgspec.json.decode(spans, type=list[tuple[int, int, int]]):
+            tails.setdefault(key, (first, []))[1].append(data[at : at + length])
+            at += length
+    for key, (first, pieces) in tails.items():
+        _add_tail(connection, key, first, b"".join(pieces))
+    connection.execute(sql.DROP_SEGMENTS, (last + 1,))
+    return last
+
+
+def _add_tail(connection: sqlite3.Connection, key: int, first: int, data: bytes) -> None:
+    """Add the part of a tail that no stretch holds: a stretch may have been written after the segment."""
+    row = connection.execute(sql.LAST_STRETCH, (key,)).fetchone()
+    covered = 0 if row is None else row[0] + frames.count(row[1])
+    rest = frames.skip(data, max(0, covered - first))
+    if rest:
+        connection.execute(sql.ADD_STRETCH, (key, max(first, covered), rest))
+
+
+def _stored(row: Sequence[Any]) -> Stored:
+    names = Stored.__struct_fields__
+    fields = dict(zip(names, row, strict=True))
+    return Stored(**{**fields, "background": bool(fields["background"])})
+
+
+def _unavailable(error: sqlite3.Error) -> Unavailable:
+    return Unavailable(f"The data folder cannot be read or written: {error}.", retry_after=5)
+
+
+def _take_lock(path: Path, owner: str) -> IO[str]:
+    """Lock a file for as long as this process lives. Raises DataFolderInUse with what its holder wrote into it."""
+    handle = path.open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "another process"
+        handle.close()
+        raise DataFolderInUse(f"The data folder {path.parent} is in use by {holder}.") from None
+    handle.truncate(0)
+    handle.write(owner or f"process {os.getpid()}")
+    handle.flush()
+    return handle

@@ -1,0 +1,140 @@
+"""The schema and every statement of the SQLite store, where they can be read. Parameters are always bound.
+
+`responses.key` is the small number that logs hang on; `id` is what clients know. A response's log is its `stretches`
+in the order of `first`, then what the `segments` hold of it; segments are only read at the start after a crash.
+"""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS responses (
+    key         INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    project     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    status      TEXT NOT NULL,
+    background  INTEGER NOT NULL,
+    model       TEXT NOT NULL,
+    previous    TEXT,
+    request     BLOB NOT NULL,
+    input       BLOB NOT NULL,
+    response    BLOB,
+    gated       TEXT NOT NULL DEFAULT '',
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    fence       INTEGER NOT NULL DEFAULT 0,
+    owner       TEXT,
+    until       REAL
+);
+CREATE INDEX IF NOT EXISTS unfinished ON responses (status) WHERE response IS NULL;
+CREATE TABLE IF NOT EXISTS stretches (
+    response    INTEGER NOT NULL,
+    first       INTEGER NOT NULL,
+    data        BLOB NOT NULL,
+    PRIMARY KEY (response, first)
+);
+CREATE TABLE IF NOT EXISTS facts (
+    response    INTEGER NOT NULL,
+    after       INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    data        BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS facts_of ON facts (response);
+CREATE TABLE IF NOT EXISTS items (
+    id          TEXT PRIMARY KEY,
+    response    INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS items_of ON items (response);
+CREATE TABLE IF NOT EXISTS segments (
+    number      INTEGER PRIMARY KEY,
+    spans       BLOB NOT NULL,
+    data        BLOB NOT NULL
+);
+"""
+
+PRAGMAS = {
+    "normal": "PRAGMA synchronous = NORMAL",
+    "full": "PRAGMA synchronous = FULL",
+}
+
+VERSION = 1
+"""`PRAGMA user_version` of this schema."""
+
+SET_VERSION = "PRAGMA user_version = 1"
+
+BEGIN = """
+INSERT INTO responses (key, id, project, created_at, status, background, model, previous, request, input)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+END = """
+UPDATE responses SET status = ?, response = ?, gated = ?, owner = NULL, until = NULL WHERE key = ?
+"""
+
+NOTE_FACT = "INSERT INTO facts (response, after, kind, data) VALUES (?, ?, ?, ?)"
+
+NOTE_ITEM = "INSERT OR IGNORE INTO items (id, response) VALUES (?, ?)"
+
+FENCE = "SELECT fence FROM responses WHERE key = ?"
+
+ADD_STRETCH = "INSERT OR REPLACE INTO stretches (response, first, data) VALUES (?, ?, ?)"
+
+ADD_SEGMENT = "INSERT INTO segments (number, spans, data) VALUES (?, ?, ?)"
+
+DROP_SEGMENTS = "DELETE FROM segments WHERE number < ?"
+
+ALL_SEGMENTS = "SELECT number, spans, data FROM segments ORDER BY number"
+
+LAST_STRETCH = "SELECT first, data FROM stretches WHERE response = ? ORDER BY first DESC LIMIT 1"
+
+NEXT_KEY = "SELECT coalesce(max(key), 0) + 1 FROM responses"
+
+FIND = """
+SELECT key, id, project, created_at, status, background, model, previous, request, input,
+    response, gated, attempts, fence
+FROM responses WHERE id = ? AND project = ?
+"""
+
+CHAIN = """
+WITH RECURSIVE chain (id, depth) AS (
+    VALUES (?1, 0)
+    UNION ALL
+    SELECT responses.previous, depth + 1 FROM chain JOIN responses ON responses.id = chain.id
+    WHERE responses.project = ?2 AND responses.previous IS NOT NULL
+)
+SELECT key, id, project, created_at, status, background, model, previous, request, input,
+    response, gated, attempts, fence FROM chain JOIN responses USING (id) WHERE project = ?2 ORDER BY depth DESC
+"""
+
+OWNER_OF = """
+SELECT responses.id FROM items JOIN responses ON responses.key = items.response
+WHERE items.id = ? AND responses.project = ?
+"""
+
+READ = """
+SELECT first, data FROM stretches WHERE response = ? AND first <= ? ORDER BY first DESC LIMIT 1
+"""
+
+EXISTS = "SELECT key FROM responses WHERE id = ? AND project = ?"
+
+DELETE = (
+    "DELETE FROM responses WHERE key = ?",
+    "DELETE FROM stretches WHERE response = ?",
+    "DELETE FROM facts WHERE response = ?",
+    "DELETE FROM items WHERE response = ?",
+)
+
+UNFINISHED = """
+SELECT key, id, project, created_at, status, background, model, previous, request, input,
+    response, gated, attempts, fence FROM responses
+WHERE response IS NULL AND (until IS NULL OR until < ?) ORDER BY key
+"""
+
+LEASE = """
+UPDATE responses SET owner = ?, until = ?, fence = fence + 1, attempts = attempts + 1
+WHERE key = ? AND response IS NULL AND (owner IS NULL OR until < ?)
+RETURNING fence
+"""
+
+RENEW = "UPDATE responses SET until = ? WHERE key = ? AND owner = ? RETURNING key"
+
+RELEASE = "UPDATE responses SET owner = NULL, until = NULL WHERE owner = ?"
+
+RELEASE_ALL = "UPDATE responses SET owner = NULL, until = NULL WHERE owner IS NOT NULL"

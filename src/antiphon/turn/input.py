@@ -1,0 +1,142 @@
+"""What a request and its history become before a model sees them.
+
+    own     = effective(request.input, new_id)             # the request's items, with ids and content as lists
+    own     = resolve(own, stored)                         # references replaced by what they stand for
+    items   = assemble(history, own)                       # previous responses first; calls and outputs are paired
+
+Rules (the API's): the context of `previous_response_id` is the input and output of the whole chain, not its
+instructions nor its settings. Every call that the client must answer needs its output, and every output its call, by
+`call_id`; their order is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from antiphon.turn.fold import kind_of, with_id
+from antiphon.turn.writers import row
+from antiphon.wire import items as wire
+from antiphon.wire.content import InputText, OutputText
+from antiphon.wire.errors import InvalidRequest, NotFound
+from antiphon.wire.items import Item
+from antiphon.wire.request import CreateResponse
+from antiphon.wire.struct import Opaque
+
+
+class Turn(msgspec.Struct):
+    """What a model is asked: the request's settings, and the items that it answers to."""
+
+    request: CreateResponse
+    items: list[Item]
+    """History, the request's input, and what earlier turns of this response said; references resolved, calls paired."""
+    response_id: str = ""
+    prefix: Item | None = None
+    """A half-said item to go on with; only for backends with `continues`."""
+    number: int = 0
+    """0, 1, 2… within a response."""
+
+
+def effective(given: str | Sequence[Item], new_id: Callable[[str], str]) -> list[Item]:
+    """The request's input as items with ids, each message's content as a list of parts."""
+    if isinstance(given, str):
+        given = [wire.Message(role="user", content=given)]
+    return [_settled(item, new_id) for item in given]
+
+
+def _settled(item: Item, new_id: Callable[[str], str]) -> Item:
+    if isinstance(item, wire.ItemReference):
+        return item
+    if isinstance(item, wire.Message) and isinstance(item.content, str):
+        item = msgspec.structs.replace(item, content=[_part(item.role, item.content)])
+    if not item.id and not isinstance(item, Opaque):
+        item = with_id(item, new_id(row(kind_of(item)).prefix))
+    if isinstance(item, wire.Message) and not item.status:
+        item = msgspec.structs.replace(item, status="completed")
+    return item
+
+
+def _part(role: str, text: str) -> InputText | OutputText:
+    return OutputText(text=text) if role == "assistant" else InputText(text=text)
+
+
+def references(items: Iterable[Item]) -> list[str]:
+    """The ids that the input refers to."""
+    return [item.id for item in items if isinstance(item, wire.ItemReference)]
+
+
+def resolve(items: Sequence[Item], stored: Mapping[str, Item]) -> list[Item]:
+    """Replace each reference by the stored item. Raises NotFound for one that is not there."""
+    return [_resolved(item, stored) for item in items]
+
+
+def _resolved(item: Item, stored: Mapping[str, Item]) -> Item:
+    if not isinstance(item, wire.ItemReference):
+        return item
+    found = stored.get(item.id)
+    if found is None:
+        raise NotFound(
+            f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false. "
+            "Try again with `store` set to true, or remove this item from your input.",
+            param="input",
+            code="item_not_found",
+        )
+    return found
+
+
+_ANSWERS: dict[type[Any], type[Any]] = {
+    wire.FunctionCallOutput: wire.FunctionCall,
+    wire.CustomToolCallOutput: wire.CustomToolCall,
+    wire.ComputerCallOutput: wire.ComputerCall,
+    wire.LocalShellCallOutput: wire.LocalShellCall,
+    wire.ShellCallOutput: wire.ShellCall,
+    wire.ApplyPatchCallOutput: wire.ApplyPatchCall,
+}
+CLIENT_CALLS: tuple[type[Any], ...] = tuple(_ANSWERS.values())
+"""Calls that the client answers: they end a response, and the next input must hold their outputs."""
+
+
+def assemble(history: Sequence[Item], own: Sequence[Item]) -> list[Item]:
+    """The whole context of a request, oldest first. Raises InvalidRequest for a call or an output without its other."""
+    items = [item for item in history if not is_half_a_call(item)]
+    items += own
+    _check_pairs(items)
+    return items
+
+
+def is_half_a_call(item: Item) -> bool:
+    """Whether an item is a call that was cut: nobody can answer it, so no model is shown it."""
+    return isinstance(item, CLIENT_CALLS) and getattr(item, "status", None) in ("incomplete", "in_progress")
+
+
+def _check_pairs(items: Sequence[Item]) -> None:
+    calls: dict[str, tuple[str, str]] = {}
+    outputs: dict[str, str] = {}
+    for item in items:
+        if isinstance(item, CLIENT_CALLS):
+            calls[_pair_id(item)] = (kind_of(item), item.call_id)
+        elif type(item) in _ANSWERS and (pair := _pair_id(item)):
+            outputs[pair] = kind_of(item)
+    for pair, (kind, call_id) in calls.items():
+        if pair not in outputs:
+            raise _unpaired(f"No tool output found for {_spoken(kind)} {call_id}.")
+    for pair, kind in outputs.items():
+        if pair not in calls:
+            raise _unpaired(f"No tool call found for {_spoken(kind)} with call_id {pair.partition(' ')[2]}.")
+
+
+def _pair_id(item: Any) -> str:
+    """What a call and its output share: their family and call_id. A local shell's output may carry it as its id."""
+    family = kind_of(item).removesuffix("_output")
+    call_id = item.call_id or (item.id if isinstance(item, wire.LocalShellCallOutput) else None)
+    return f"{family} {call_id}" if call_id else ""
+
+
+def _spoken(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _unpaired(message: str) -> InvalidRequest:
+    return InvalidRequest(message, param="input")

@@ -1,0 +1,31 @@
+"""What every test stands on: one event loop, deterministic properties in CI, no key of whoever runs the tests."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+KEPT = frozenset({"ANTIPHON_NODE", "ANTIPHON_NODE_MODULES", "ANTIPHON_CODEX"})
+"""Where Node, its packages and Codex are. Tests that need them skip when these are not set."""
+
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+
+
+def is_provider_setting(name: str) -> bool:
+    """Whether an environment variable may hold a key or settings that would lead a test to a real provider."""
+    prefixes = ("OPENAI_", "AZURE_OPENAI_", "ANTHROPIC_", "ANTIPHON_")
+    return name not in KEPT and (name.startswith(prefixes) or name.endswith("_API_KEY"))
+
+
+def pytest_configure() -> None:
+    """Forget the keys before any module of ours is imported, so that no test can spend them."""
+    for name in filter(is_provider_setting, list(os.environ)):
+        del os.environ[name]
+    settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The server runs on asyncio alone, so its tests do too."""
+    return "asyncio"
