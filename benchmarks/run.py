@@ -290,7 +290,8 @@ def main() -> int:
     raw = {"machine": machine(), "window_s": length.window / 1000, "results": results}
     print(json.dumps(raw, indent=1) if arguments.json else report(results, scenarios, length))
     complaints = [f"{r['scenario']}, {r['target']}: {r['complaint']}" for r in results if r.get("complaint")]
-    print(*complaints, sep="\n", file=sys.stderr)
+    for complaint in complaints:
+        print(complaint, file=sys.stderr)
     return 1 if complaints else 0
 
 

@@ -14,6 +14,7 @@ import msgspec
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
 from antiphon.wire.request import CreateResponse
+from antiphon.wire.response import ModelObject
 
 
 class Model(Protocol):
@@ -27,6 +28,11 @@ class Model(Protocol):
     @property
     def continues(self) -> bool:
         """Whether `stream` can go on within a half-said item (`Turn.prefix`)."""
+        ...
+
+    @property
+    def pass_through(self) -> frozenset[str]:
+        """Parameters beyond the API's own that go on to the upstream; they come in `CreateResponse.extra`."""
         ...
 
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
@@ -69,8 +75,17 @@ class Catalog(Protocol):
         """The model for a name. Raises InvalidRequest (400 `model_not_found`) with the names there are."""
         ...
 
-    def names(self) -> Sequence[str]:
-        """All names, in the order of the configuration."""
+    @property
+    def pass_through(self) -> frozenset[str]:
+        """Parameters that at least one model lets through."""
+        ...
+
+    async def models(self) -> Sequence[ModelObject]:
+        """What requests may name, in the order of the configuration."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all models."""
         ...
 
 

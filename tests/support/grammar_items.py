@@ -105,7 +105,7 @@ class Item:
 
     def _order(self, name: str, status: object = None) -> Iterator[str]:
         last, self._last = self._last, name
-        if self._kind is None or (status in ("incomplete", "failed") and last in self._kind.cut):
+        if self._kind is None or (status in self._kind.unfinished and last in self._kind.cut):
             return
         allowed = self._kind.follows.get(last, frozenset())
         if name not in allowed:

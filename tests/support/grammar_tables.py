@@ -49,19 +49,24 @@ SNAPSHOT_KEYS = _words("""
 class Kind:
     """The order of the events of one type of item: which may follow which.
 
-    `cut` names the events after which an item that did not finish may be closed at once.
+    `cut` names the events after which an item with a status of `unfinished` may be closed at once.
     """
 
     follows: Mapping[str, frozenset[str]]
-    cut: frozenset[str] = frozenset()
+    cut: frozenset[str]
+    unfinished: frozenset[str]
 
 
 def _kind(table: str) -> Kind:
-    """Read rows of the form `event > events that may follow`; the row `cut > ...` fills `Kind.cut`."""
+    """Read rows of the form `event > events that may follow`; the row `cut > ...` fills `Kind.cut`.
+
+    A tool with an event for its failure tells it; of the others only the item's status does.
+    """
     rows = (line.split(">") for line in table.strip().splitlines())
     follows = {name.strip(): frozenset(successors.split()) for name, successors in rows}
     cut = follows.pop("cut", frozenset())
-    return Kind(follows, cut)
+    tells_failure = any(name.endswith(".failed") for name in follows)
+    return Kind(follows, cut, frozenset({"incomplete"} if tells_failure else {"incomplete", "failed"}))
 
 
 def _search(name: str) -> Kind:

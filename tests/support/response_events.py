@@ -9,7 +9,7 @@ together. Nothing is shared with the server, so that the two can be compared.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Literal
@@ -58,7 +58,8 @@ def _told(family: str, field: str, text: str, **fields: Any) -> list[Json]:
     return [*deltas, _event(f"{family}.done", **fields, **{field: text})]
 
 
-def _silent(item_type: str, **fields: Any) -> ScriptedItem:
+def silent(item_type: str, **fields: Any) -> ScriptedItem:
+    """Make an item that no event tells: it is added as it is done."""
     item = {"type": item_type, **fields}
     return ScriptedItem(item, (), item)
 
@@ -317,18 +318,18 @@ def compaction(encrypted_content: str) -> ScriptedItem:
 
 def mcp_approval_request(name: str, arguments: str) -> ScriptedItem:
     """Make a question whether an MCP tool may be called."""
-    return _silent("mcp_approval_request", server_label="deploys", name=name, arguments=arguments)
+    return silent("mcp_approval_request", server_label="deploys", name=name, arguments=arguments)
 
 
 def local_shell_call(*command: str) -> ScriptedItem:
     """Make a call of the client's own shell."""
     action = {"type": "exec", "command": list(command), "env": {}}
-    return _silent("local_shell_call", call_id="call_1", status="completed", action=action)
+    return silent("local_shell_call", call_id="call_1", status="completed", action=action)
 
 
 def computer_call(action: Json) -> ScriptedItem:
     """Make one action on a screen."""
-    return _silent("computer_call", call_id="call_1", status="completed", action=action, pending_safety_checks=[])
+    return silent("computer_call", call_id="call_1", status="completed", action=action, pending_safety_checks=[])
 
 
 def opaque(item_type: str, *steps: str, **fields: Any) -> ScriptedItem:
@@ -381,9 +382,9 @@ def responses_json(*items: ScriptedItem, **options: Any) -> Json:
     return response
 
 
-def sse_of(events: Sequence[Json]) -> list[bytes]:
+def sse_of(events: Sequence[Mapping[str, Any]]) -> list[bytes]:
     """Encode events as the API does: an event line, a data line, a blank line."""
-    return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
+    return [f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode() for event in events]
 
 
 def response_object(*, status: str = "in_progress", output: Sequence[Json] = (), **fields: Any) -> Json:

@@ -185,25 +185,25 @@ class FakeUpstream:
         """How many connections are open, seen from here."""
         return sum(connection.ended_at is None for connection in self.connections)
 
-    async def received(self, count: int = 1, timeout: float = TIMEOUT) -> Request:
+    async def received(self, count: int = 1, within: float = TIMEOUT) -> Request:
         """Wait until `count` requests have come in all, and give the last of those."""
-        await self._until(lambda: len(self.requests) >= count, timeout)
+        await self._until(lambda: len(self.requests) >= count, within)
         return self.requests[count - 1]
 
-    async def closed_by_peer(self, timeout: float = TIMEOUT, *, count: int = 1) -> float:
+    async def closed_by_peer(self, within: float = TIMEOUT, *, count: int = 1) -> float:
         """Wait until the other side closed `count` connections in all; give the monotonic time of the last of those."""
-        await self._until(lambda: len(self._closings()) >= count, timeout)
+        await self._until(lambda: len(self._closings()) >= count, within)
         return self._closings()[count - 1]
 
-    async def all_closed(self, timeout: float = TIMEOUT) -> None:
+    async def all_closed(self, within: float = TIMEOUT) -> None:
         """Wait until no connection is open."""
-        await self._until(lambda: self.open_connections == 0, timeout)
+        await self._until(lambda: self.open_connections == 0, within)
 
     def _closings(self) -> list[float]:
         return sorted(each.closed_by_peer_at for each in self.connections if each.closed_by_peer_at is not None)
 
-    async def _until(self, happened: Callable[[], bool], timeout: float) -> None:
-        async with asyncio.timeout(timeout):
+    async def _until(self, happened: Callable[[], bool], within: float) -> None:
+        async with asyncio.timeout(within):
             while not happened():
                 self._changed.clear()
                 await self._changed.wait()

@@ -14,9 +14,9 @@ from antiphon.engine.log import Log
 from antiphon.engine.run import Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
 from antiphon.engine.worker import Worker
-from antiphon.ports import Begin, Catalog, Choice, Clock, Record, Store, Stored
-from antiphon.turn import frames, include, input, settings
-from antiphon.turn.input import Turn
+from antiphon.ports import Begin, Catalog, Choice, Clock, Model, Record, Store, Stored
+from antiphon.turn import frames, include, settings
+from antiphon.turn.input import Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
 from antiphon.wire.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from antiphon.wire.items import Item
@@ -53,6 +53,8 @@ class Engine:
         self.journal = Journal(store)
         self.runs: dict[str, Run] = {}
         """What runs in this process, by response id."""
+        self.stopping = False
+        """Whether new requests are refused, because the process is about to end."""
         self._next_key = 1
         self.worker = Worker(self)
 
@@ -66,6 +68,7 @@ class Engine:
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Let foreground responses end for `grace` seconds, cut the others, leave background ones to the next start."""
+        self.stopping = True
         self.worker.stop()
         await self._drain([run for run in self.runs.values() if not run.turn.request.background], grace)
         for run in list(self.runs.values()):
@@ -75,11 +78,12 @@ class Engine:
         await self.journal.idle()
         await self.store.release(self.worker.owner)
         await self.store.aclose()
+        await self.catalog.aclose()
 
-    async def _drain(self, runs: Sequence[Run], timeout: float | None) -> None:
+    async def _drain(self, runs: Sequence[Run], seconds: float | None) -> None:
         tasks = [run.task for run in runs if run.task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=timeout)
+            await asyncio.wait(tasks, timeout=seconds)
 
     # Create
 
@@ -89,7 +93,10 @@ class Engine:
         A foreground run may still be refused by its upstream: `Run.opened` says so. A background one is stored when
         this returns.
         """
+        if self.stopping:
+            raise Unavailable("The server is stopping.", retry_after=1)
         choice = self.catalog.choose(request.model)
+        check_extra(request, choice.model)
         left_out = choice.model.accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
@@ -105,6 +112,13 @@ class Engine:
             run.start(self.options.hold)
             self.track(run)
         return run
+
+    def left(self, run: Run) -> None:
+        """The client of a run has gone. A stored response may be configured to go on; nobody can read another."""
+        request = run.turn.request
+        stays = request.store and self.options.on_disconnect == "continue"
+        if not (request.background or stays):
+            run.end(Stop("cancelled"))
 
     def _run(self, project: str, choice: Choice, turn: Turn, own: list[Item], response: Response) -> Run:
         request = turn.request
@@ -168,15 +182,13 @@ class Engine:
 
     # Input
 
-    async def _input(
-        self, project: str, request: TurnRequest, response_id: str
-    ) -> tuple[list[Item], list[Item]]:
+    async def _input(self, project: str, request: TurnRequest, response_id: str) -> tuple[list[Item], list[Item]]:
         """The request's own items, and the whole context."""
-        own = input.effective(request.input or [], ids.input_ids(response_id))
-        wanted = input.references(own)
+        own = effective(request.input or [], ids.input_ids(response_id))
+        wanted = references(own)
         if wanted:
-            own = input.resolve(own, await self._stored_items(project, wanted))
-        return own, input.assemble(await self.history(project, request.previous_response_id), own)
+            own = resolve(own, await self._stored_items(project, wanted))
+        return own, assemble(await self.history(project, request.previous_response_id), own)
 
     async def history(self, project: str, previous: str | None) -> list[Item]:
         """What was said before: input and output of a response and of all before it. Raises InvalidRequest."""
@@ -308,6 +320,13 @@ class Engine:
 def show(response: Response, wanted: Collection[str]) -> bytes:
     """A Response as JSON, as those see it who asked for `wanted`."""
     return encode(include.visible(response, wanted))
+
+
+def check_extra(request: CreateResponse, model: Model) -> None:
+    """Refuse a parameter that another model lets through. Raises InvalidRequest."""
+    for name in request.extra:
+        if name not in model.pass_through:
+            raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
 
 
 def check_cancel(background: bool, status: str) -> None:

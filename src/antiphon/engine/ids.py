@@ -1,8 +1,8 @@
 """Ids. An item's id carries the id of its response, so that a reference to it needs no index.
 
-    resp_<40 hex>              a response: 160 random bits
-    msg_<40 hex><4 hex>        an item that it said, numbered from 0
-    msg_<40 hex>i<3 hex>       an item of its input, numbered from 0
+resp_<40 hex>              a response: 160 random bits
+msg_<40 hex><4 hex>        an item that it said, numbered from 0
+msg_<40 hex>i<3 hex>       an item of its input, numbered from 0
 """
 
 from __future__ import annotations

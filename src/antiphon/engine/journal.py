@@ -2,8 +2,8 @@
 
 While one commit runs, everything that is said gathers for the next: no timer, no queue. A commit appends **one
 segment** with the new chunks of all running responses. Segments are only for the day after a crash; nobody reads them
-while the process lives. When a response ends, or has much in memory, its chunks are written once more as one *stretch*, which is
-what late readers get, and its part of the segments is spent.
+while the process lives. When a response ends, or has much in memory, its chunks are written once more as one
+*stretch*, which is what late readers get, and its part of the segments is spent.
 """
 
 from __future__ import annotations

@@ -257,4 +257,3 @@ def _code_of(error: APIError) -> str:
             return "invalid_prompt"
         case _:
             return "server_error"
-

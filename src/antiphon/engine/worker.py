@@ -66,7 +66,9 @@ class Worker:
 
     async def _admit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None) -> bool:
         """Wait for a slot, take the lease, and say whether there is something to run."""
-        assert run.record is not None and run.entry is not None and run.task is not None
+        assert run.record is not None
+        assert run.entry is not None
+        assert run.task is not None
         await self._slots.acquire()
         run.task.add_done_callback(lambda _: self._slots.release())
         key = run.record.key

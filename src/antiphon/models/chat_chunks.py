@@ -14,7 +14,18 @@ import msgspec
 from antiphon.wire.content import Logprob
 from antiphon.wire.response import InputTokensDetails, OutputTokensDetails, Usage
 
-__all__ = ["CallDelta", "Choice", "Chunk", "FunctionDelta", "Head", "MessageDelta", "Part", "decode_chunk", "decode_head", "decode_repaired"]
+__all__ = [
+    "CallDelta",
+    "Choice",
+    "Chunk",
+    "FunctionDelta",
+    "Head",
+    "MessageDelta",
+    "Part",
+    "decode_chunk",
+    "decode_head",
+    "decode_repaired",
+]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):

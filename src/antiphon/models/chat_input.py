@@ -101,7 +101,7 @@ class CustomInput:
     def _as_it_is(self, text: str) -> str:
         return text
 
-    def _ended(self, text: str) -> str:
+    def _ended(self, _text: str) -> str:
         return ""
 
 

@@ -91,8 +91,9 @@ class _Call:
 class ChatReader:
     """Reads one answer.
 
-        deltas = reader.feed(events)      # for each network read, until `ended` or `failure`
-        deltas = reader.close()           # what was held, and the ends of the calls
+        deltas = reader.feed(events)      # for each network read, until `over`
+        reader.end()                      # if there is no more to read
+        deltas = reader.close()           # what was held, and the ends of the calls; then look at `failure`
 
     `new_id` makes the `call_id` of a call that has none of its own; `taken` are those that the conversation has used.
     `fault` says what an error object means.
@@ -145,16 +146,29 @@ class ChatReader:
         self.ended = True
         return deltas
 
+    def end(self, error: APIError | None = None) -> None:
+        """The connection has nothing more: an end if one was told, else a cut. `error` says how it was cut."""
+        if self.finish_reason is not None:
+            self.ended = True
+        elif not self.ended:
+            cut = Unavailable("The upstream closed the connection before its answer was complete.", code="upstream_cut")
+            self.failure = error or (_nothing() if self.head is None else cut)
+
     def close(self) -> list[Delta]:
-        """The end: what was held, and that all calls are done, save the one that was cut."""
+        """What was held, and that all calls are done, save the one that was cut. After a failure none are."""
         deltas: list[Delta] = []
+        if self.ended and self.head is None and self.failure is None:
+            self.failure = _nothing()
         if self._think is not None:
             self._tell(self._think.close(), deltas)
-        for call in self._calls:
-            self._end_call(call, deltas)
-        cut = self._last_call if self.incomplete else None
-        deltas += [ItemDone(call.key) for call in self._calls if call.started and call is not cut]
+        if self.failure is None:
+            self._end_calls(deltas)
         return deltas
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to read."""
+        return self.ended or self.failure is not None
 
     @property
     def spoke(self) -> bool:
@@ -230,6 +244,7 @@ class ChatReader:
                 if detail.text:
                     self._ponder(detail.text, deltas)
                 if detail.summary:
+                    self.thoughts.append(detail.summary)
                     deltas.append(Summary(detail.summary))
         if content := delta.content:
             if type(content) is str:
@@ -309,6 +324,12 @@ class ChatReader:
             self.words.append(text)
             deltas.append(Arguments(call.key, text))
 
+    def _end_calls(self, deltas: list[Delta]) -> None:
+        for call in self._calls:
+            self._end_call(call, deltas)
+        cut = self._last_call if self.incomplete else None
+        deltas += [ItemDone(call.key) for call in self._calls if call.started and call is not cut]
+
     def _end_call(self, call: _Call, deltas: list[Delta]) -> None:
         """Tell what the call still holds. One that was cut before its arguments began is no call yet."""
         if not call.started:
@@ -327,6 +348,10 @@ class ChatReader:
         call_id = self._new_id() if not given or given in self._taken else given
         self._taken.add(call_id)
         return call_id
+
+
+def _nothing() -> UpstreamMalformed:
+    return UpstreamMalformed("The upstream's answer holds no completion.")
 
 
 def _object(data: bytes) -> dict[str, Any]:

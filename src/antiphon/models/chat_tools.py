@@ -230,7 +230,9 @@ def _is_meant(target: Target, tool: Json) -> bool:
     if tool.get("type") == "namespace":
         return name == target.namespace
     kind = "custom" if target.custom else "function"
-    return tool.get("type") == kind and name == target.name and tool.get("namespace", target.namespace) == target.namespace
+    return (
+        tool.get("type") == kind and name == target.name and tool.get("namespace", target.namespace) == target.namespace
+    )
 
 
 def _is_chosen(target: Target, choice: FunctionChoice | CustomChoice) -> bool:

@@ -66,7 +66,10 @@ _MISSING: Final[dict[str, Json]] = {
 def _mended(fields: Json) -> Item | None:
     """An item as it is probably meant, where it is not as it should be."""
     kind = fields.get("type")
-    mended: Json = {**_MISSING.get(str(kind), {}), **{name: value for name, value in fields.items() if value is not None}}
+    mended: Json = {
+        **_MISSING.get(str(kind), {}),
+        **{name: value for name, value in fields.items() if value is not None},
+    }
     mended["status"] = _status(fields.get("status"))
     mended.setdefault("call_id", fields.get("id") or "")
     if kind == "message":
@@ -74,11 +77,14 @@ def _mended(fields: Json) -> Item | None:
     try:
         return wire.decode_item(mended)
     except InvalidRequest:
-        return None if kind in _TOLD else Opaque(fields)
+        return None if kind is None or kind in _TOLD else Opaque(fields)
+
+
+_STATUSES: Final = ("in_progress", "completed", "incomplete", "failed")
 
 
 def _status(status: object) -> str | None:
-    return status if status in ("in_progress", "completed", "incomplete", "failed") else None  # type: ignore[return-value]
+    return status if isinstance(status, str) and status in _STATUSES else None
 
 
 def _listed(parts: object) -> list[Any]:
@@ -139,7 +145,8 @@ def begun(item: Item) -> Item:
     fields = empty(item)
     if getattr(item, "status", UNSET):
         fields["status"] = "in_progress"
-    return replace(item, **fields)
+    started: Item = replace(item, **fields)  # type: ignore[type-var]  # `Opaque` is no struct, and is not in the table
+    return started
 
 
 def _without_diff(operation: Any) -> Any:
@@ -196,11 +203,11 @@ def _sendable(item: Item, reach: Reach, *, orphaned: bool) -> Item | None:
             return _reasoning(item, reach)
         case Opaque():
             return _opaque(item, reach)
-    changes = {name: UNSET for name in _UNWELCOME if getattr(item, name, UNSET) is not UNSET}
+    own = _id(item, reach, orphaned=orphaned)
+    changes: Json = {"id": own} | {name: UNSET for name in _UNWELCOME if hasattr(item, name)}
     if isinstance(item, _WITH_APPROVAL) and item.approval_request_id:
         changes["approval_request_id"] = theirs(item.approval_request_id, reach.mark) or item.approval_request_id
-    changes["id"] = _id(item, reach, orphaned=orphaned)
-    if changes["id"] is UNSET and isinstance(item, _STATELESS):
+    if not own and isinstance(item, _STATELESS):
         changes["status"] = UNSET
     return replace(item, **changes)
 

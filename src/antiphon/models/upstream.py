@@ -17,7 +17,7 @@ import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import msgspec
 
@@ -36,7 +36,7 @@ KeySource: TypeAlias = str | Callable[[], str | Awaitable[str | None] | None] | 
 """A key, or what gives one. A callable is asked for each request, so that a key can be replaced while we run."""
 
 LINGER: Final = 1.0
-"""Seconds that an upstream has to end an answer whose last word was read; only then can its connection be used again."""
+"""Seconds that an upstream has to end an answer whose last word was read, so that its connection can be used again."""
 
 KEEP_ALIVE: Final = 30.0
 """Seconds that an idle connection is kept."""
@@ -113,11 +113,17 @@ class _Watch:
     def arm(self, due: float) -> None:
         """Look at the stamps at this time, or earlier if it was so arranged."""
         if due < self.due:
-            self.stop()
+            self._stop()
             self.due = due
             self._timer = self._loop.call_at(due, self._look)
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """End all answers."""
+        for answer in list(self._answers):
+            answer.expire()
+        self._stop()
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -194,10 +200,7 @@ class Answer:
         if self._head:
             head, self._head = self._head, b""
             return head
-        if self.begun:
-            deadline = min(self._watch.now() + self._idle, self._end)
-        else:
-            deadline = self._first_due
+        deadline = min(self._watch.now() + self._idle, self._end) if self.begun else self._first_due
         self.deadline = deadline
         if deadline < self._watch.due:
             self._watch.arm(deadline)
@@ -272,7 +275,7 @@ class Answer:
             return UpstreamTimeout(f"The upstream fell silent for {self._idle:g} s.", code="upstream_stalled")
         return _no_first_token()
 
-    def __enter__(self) -> Answer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -321,9 +324,9 @@ class Upstream:
             return await answer.body()
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; answers that are being read end as if they had fallen silent."""
         if self._watch is not None:
-            self._watch.stop()
+            self._watch.close()
         for session in (self._session, self._replacement):
             if session is not None:
                 await session.close()

@@ -100,7 +100,7 @@ class SQLiteStore:
         if version == 0:
             connection.executescript(sql.SCHEMA)
             connection.execute(sql.SET_VERSION)
-        with _transaction(connection):
+        with _Transaction(connection):
             self._segment = _settle_segments(connection)
         self._dropped = self._segment
         return int(connection.execute(sql.NEXT_KEY).fetchone()[0])
@@ -112,7 +112,7 @@ class SQLiteStore:
         return self._writer.call(lambda connection: self._write(connection, batch))
 
     def _write(self, connection: sqlite3.Connection, batch: Batch) -> Written:
-        with _transaction(connection):
+        with _Transaction(connection):
             fenced = _fenced(connection, [*batch.chunks, *batch.stretches])
             for change in batch.changes:
                 if not (isinstance(change, End) and change.key in fenced):
@@ -135,7 +135,7 @@ class SQLiteStore:
         """Remove a response and all that hangs on it."""
 
         def delete(connection: sqlite3.Connection) -> bool:
-            with _transaction(connection):
+            with _Transaction(connection):
                 row = connection.execute(sql.EXISTS, (response_id, project)).fetchone()
                 for statement in sql.DELETE if row else ():
                     connection.execute(statement, row)
@@ -154,7 +154,7 @@ class SQLiteStore:
         """Extend leases; returns those still held."""
 
         def renew(connection: sqlite3.Connection) -> set[int]:
-            with _transaction(connection):
+            with _Transaction(connection):
                 rows = [connection.execute(sql.RENEW, (until, key, owner)).fetchone() for key in keys]
             return {int(row[0]) for row in rows if row is not None}
 
@@ -248,7 +248,7 @@ class _Thread:
         self._loop.call_soon_threadsafe(answer)
 
 
-class _transaction:
+class _Transaction:
     """`BEGIN IMMEDIATE` … `COMMIT`, or `ROLLBACK` and the error."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -268,7 +268,7 @@ class _transaction:
         self._rollback()
 
     def _rollback(self) -> None:
-        if self._connection.in_transaction:
+        if self._connection.in_Transaction:
             self._connection.execute("ROLLBACK")
 
 

@@ -35,11 +35,12 @@ class ThinkSplitter:
     some white space.
     """
 
-    __slots__ = ("_held", "_state")
+    __slots__ = ("_held", "_pieces", "_state")
 
     def __init__(self) -> None:
         self._state: State = ThinkSplitter._start
         self._held = ""
+        self._pieces: list[Piece] = []
 
     @property
     def said(self) -> bool:
@@ -48,11 +49,11 @@ class ThinkSplitter:
 
     def feed(self, text: str) -> list[Piece]:
         """What is known now: thoughts, words of the answer, or both."""
-        pieces: list[Piece] = []
         rest = self._held + text
         self._held = ""
         while rest:
-            rest = self._state(self, rest, pieces)
+            rest = self._state(self, rest)
+        pieces, self._pieces = self._pieces, []
         return pieces
 
     def close(self) -> list[Piece]:
@@ -64,7 +65,7 @@ class ThinkSplitter:
 
     # Each state takes what is not yet told, adds to the pieces what it can tell, and returns what is left for the next.
 
-    def _start(self, text: str, pieces: list[Piece]) -> str:
+    def _start(self, text: str) -> str:
         words = text.lstrip()
         if len(text) - len(words) > _MAX_SPACE:
             return self._say(text)
@@ -76,28 +77,28 @@ class ThinkSplitter:
         self._held = text
         return ""
 
-    def _lead(self, text: str, pieces: list[Piece]) -> str:
+    def _lead(self, text: str) -> str:
         words = text.lstrip()
         if words:
             self._state = ThinkSplitter._thoughts
         return words
 
-    def _thoughts(self, text: str, pieces: list[Piece]) -> str:
+    def _thoughts(self, text: str) -> str:
         thoughts, tag, rest = text.partition(_CLOSE)
         if tag:
             self._state = ThinkSplitter._gap
         elif kept := _overlap(thoughts):
             thoughts, self._held = thoughts[:-kept], thoughts[-kept:]
         if thoughts:
-            pieces.append(Piece(True, thoughts))
+            self._pieces.append(Piece(True, thoughts))
         return rest
 
-    def _gap(self, text: str, pieces: list[Piece]) -> str:
+    def _gap(self, text: str) -> str:
         words = text.lstrip()
         return self._say(words) if words else ""
 
-    def _said(self, text: str, pieces: list[Piece]) -> str:
-        pieces.append(Piece(False, text))
+    def _said(self, text: str) -> str:
+        self._pieces.append(Piece(False, text))
         return ""
 
     def _say(self, text: str) -> str:
@@ -105,7 +106,7 @@ class ThinkSplitter:
         return text
 
 
-State: TypeAlias = Callable[[ThinkSplitter, str, list[Piece]], str]
+State: TypeAlias = Callable[[ThinkSplitter, str], str]
 
 
 def _overlap(text: str) -> int:

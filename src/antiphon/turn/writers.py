@@ -109,9 +109,7 @@ WRITERS: dict[str, Row] = {
     "reasoning": Row("rs"),
     "function_call": Row(
         "fc",
-        growth=Growth(
-            ("arguments",), "arguments", events.FunctionCallArgumentsDelta, events.FunctionCallArgumentsDone
-        ),
+        growth=Growth(("arguments",), "arguments", events.FunctionCallArgumentsDelta, events.FunctionCallArgumentsDone),
     ),
     "custom_tool_call": Row(
         "ctc",

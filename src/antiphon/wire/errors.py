@@ -6,6 +6,7 @@
     ├── PermissionDenied        403  invalid_request_error
     ├── NotFound                404  invalid_request_error
     ├── MethodNotAllowed        405  invalid_request_error      method_not_supported
+    ├── RequestTimeout          408  invalid_request_error      request_timeout
     ├── Conflict                409  invalid_request_error      conflict
     ├── PayloadTooLarge         413  invalid_request_error      payload_too_large
     ├── UnsupportedMediaType    415  invalid_request_error      unsupported_content_type
@@ -37,6 +38,7 @@ __all__ = [
     "PermissionDenied",
     "QuotaExceeded",
     "RateLimited",
+    "RequestTimeout",
     "ServerError",
     "ServerOverloaded",
     "Unavailable",
@@ -116,6 +118,14 @@ class MethodNotAllowed(APIError):
     status = 405
     type = "invalid_request_error"
     default_code = "method_not_supported"
+
+
+class RequestTimeout(APIError):
+    """The request did not come in time. SDKs try again."""
+
+    status = 408
+    type = "invalid_request_error"
+    default_code = "request_timeout"
 
 
 class Conflict(APIError):

@@ -207,18 +207,24 @@ def _tell_range(place: Place, found: re.Match[str]) -> InvalidRequest:
 
 
 def _tell_length(place: Place, found: re.Match[str]) -> InvalidRequest:
+    if isinstance(place.value, Mapping):
+        return _key_too_long(place, found["limit"])
     noun = "string" if found["type"] == "str" else "array"
     side, bound, short = _BOUNDS[found["op"]]
-    size = len(place.value) if isinstance(place.value, (str, list)) else "another"
+    size = len(place.value or "")
     fault, code = f"{noun} too {'long' if side == 'above' else 'short'}", f"{noun}_{side}_{short}_length"
     if size == 0:
         fault, code = f"empty {noun}", f"empty_{noun}"
-    subject = f"a key of {_named(place.param)}" if isinstance(place.value, Mapping) else _named(place.param)
     message = (
-        f"Invalid {subject}: {fault}. Expected {_article(noun)} with {bound} length {found['limit']}, "
+        f"Invalid {_named(place.param)}: {fault}. Expected {_article(noun)} with {bound} length {found['limit']}, "
         f"but got {_article(noun)} with length {size} instead."
     )
     return InvalidRequest(message, param=place.param, code=code)
+
+
+def _key_too_long(place: Place, limit: str) -> InvalidRequest:
+    message = f"Invalid {_named(place.param)}: key too long. Expected keys with maximum length {limit}."
+    return InvalidRequest(message, param=place.param, code="string_above_max_length")
 
 
 def _tell_properties(place: Place, found: re.Match[str]) -> InvalidRequest:

@@ -512,7 +512,7 @@ CONVERSATION_ITEM_TYPES: Final = INPUT_ITEM_TYPES - {"compaction_trigger", "item
 class _Head(msgspec.Struct):
     """The keys that tell an item's type."""
 
-    type: str | None = None
+    type: Maybe[str | None] = UNSET
     role: Any = None
     id: Any = None
 
@@ -527,7 +527,10 @@ def decode_item(raw: Sent, path: str = "item") -> Item:
     Raises InvalidRequest, whose `param` names the place inside the item.
     """
     head = read(raw, _HEAD, path)
-    struct = ITEMS.get(head.type or _untyped(head, path))
+    kind = head.type if isinstance(head.type, str) else _untyped(head, path)
+    if head.type is None:
+        raw = {**read(raw, OBJECT, path), "type": kind}
+    struct = ITEMS.get(kind)
     if struct is None:
         return Opaque(read(raw, OBJECT, path))
     item: Item = read(raw, decoder(struct), path)

@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}$")]
+Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}\\Z")]
 Callers = list[Literal["direct", "programmatic"]]
 
 
@@ -359,7 +359,7 @@ class FormatText(Typed, tag="text", kw_only=True):
 class FormatJsonSchema(Typed, tag="json_schema", kw_only=True):
     """JSON that satisfies `schema_` (on the wire: `schema`)."""
 
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}\\Z")]
     schema_: Json = field(name="schema")
     description: Maybe[str | None] = UNSET
     strict: Maybe[bool | None] = UNSET

@@ -56,8 +56,11 @@ def _equal(one: Any, two: Any) -> Any:
 
 
 def _common_types(one: Any, two: Any) -> list[str]:
-    return [kind for kind in ("object", "array", "string", "number", "integer", "boolean", "null")
-            if _allows(one, kind) and _allows(two, kind)]
+    return [
+        kind
+        for kind in ("object", "array", "string", "number", "integer", "boolean", "null")
+        if _allows(one, kind) and _allows(two, kind)
+    ]
 
 
 def _allows(types: Any, kind: str) -> bool:

@@ -176,7 +176,9 @@ class _Limits:
     def invented(self, dice: Dice) -> Fraction:
         """Any number that is admitted. Raises Impossible."""
         step = self._step()
-        start = self._low if self._low is not None else Fraction(1) if self._high is None else min(1, self._high - 9 * step)
+        start = (
+            self._low if self._low is not None else Fraction(1) if self._high is None else min(1, self._high - 9 * step)
+        )
         first = ceil(start / step)
         last = first + _SPREAD if self._high is None else min(floor(self._high / step), first + _SPREAD)
         options = [number * step for number in range(first, last + 1) if self.admit(number * step)]

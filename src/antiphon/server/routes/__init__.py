@@ -1,0 +1,1 @@
+"""Thin functions: decode, ask the engine, encode."""

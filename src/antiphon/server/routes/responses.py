@@ -1,0 +1,141 @@
+"""POST /v1/responses and what belongs to a response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import get_args
+
+from antiphon.engine.engine import show
+from antiphon.engine.run import Run
+from antiphon.server.call import Call, flag, one_of, whole_number
+from antiphon.server.sse import Streams
+from antiphon.turn.include import visible_items
+from antiphon.wire.errors import InvalidRequest
+from antiphon.wire.items import Item
+from antiphon.wire.request import Include, decode_count, decode_create
+from antiphon.wire.response import InputTokens, ItemList, ResponseDeleted
+from antiphon.wire.struct import encode
+
+PROJECT = "default"
+INCLUDES = get_args(Include)
+_FAR = 2**53
+
+
+class Responses:
+    """The operations on responses."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+
+    async def create(self, call: Call) -> None:
+        """POST /v1/responses"""
+        engine = call.engine
+        request = decode_create(await call.json(), pass_through=engine.catalog.pass_through)
+        run = await engine.create(PROJECT, request)
+        if run.left_out:
+            call.extra.append((b"x-antiphon-tools-left-out", ", ".join(run.left_out).encode("ascii", "replace")))
+        if request.stream:
+            await self._stream_new(call, run)
+        elif request.background:
+            await call.answer(show(run.machine.fold.response(), request.include))
+        else:
+            await self._answer_whole(call, run)
+
+    async def _stream_new(self, call: Call, run: Run) -> None:
+        watcher = _watch_leaving(call, run)
+        await asyncio.wait((run.opened, watcher), return_when=asyncio.FIRST_COMPLETED)
+        if watcher.done():
+            return
+        watcher.cancel()
+        if error := run.opened.exception():
+            raise error
+        options = run.turn.request.stream_options
+        asked = options.include_obfuscation if options is not None else None
+        await self.streams.serve(
+            call,
+            call.engine.frames_of(run),
+            on_leave=lambda: call.engine.left(run),
+            obfuscate=call.options.obfuscation if asked is None else asked,
+        )
+
+    async def _answer_whole(self, call: Call, run: Run) -> None:
+        watcher = _watch_leaving(call, run)
+        try:
+            response = await run.result()
+        finally:
+            watcher.cancel()
+        await call.answer(show(response, run.turn.request.include))
+
+    async def retrieve(self, call: Call) -> None:
+        """GET /v1/responses/{response_id}, whole or as a stream"""
+        response_id, asked = call.path["response_id"], includes(call)
+        if not flag(call, "stream"):
+            await call.answer(await call.engine.retrieve(PROJECT, response_id, asked))
+            return
+        after = whole_number(call, "starting_after", low=-1, high=_FAR, default=-1)
+        data = await call.engine.follow(PROJECT, response_id, after, asked)
+        obfuscate = flag(call, "include_obfuscation", default=call.options.obfuscation)
+        await self.streams.serve(call, data, on_leave=lambda: None, obfuscate=obfuscate)
+
+    async def delete(self, call: Call) -> None:
+        """DELETE /v1/responses/{response_id}"""
+        response_id = call.path["response_id"]
+        await call.engine.delete(PROJECT, response_id)
+        await call.answer(encode(ResponseDeleted(id=response_id)))
+
+    async def cancel(self, call: Call) -> None:
+        """POST /v1/responses/{response_id}/cancel"""
+        await call.answer(await call.engine.cancel(PROJECT, call.path["response_id"]))
+
+    async def input_items(self, call: Call) -> None:
+        """GET /v1/responses/{response_id}/input_items"""
+        asked = includes(call)
+        newest_first = one_of(call, "order", ("asc", "desc"), "desc") == "desc"
+        limit = whole_number(call, "limit", low=1, high=100, default=20)
+        items = await call.engine.input_items(PROJECT, call.path["response_id"])
+        page = paged(items[::-1] if newest_first else items, limit, call.query("after"), call.query("before"))
+        page.data = visible_items(page.data, asked)
+        await call.answer(encode(page))
+
+    async def input_tokens(self, call: Call) -> None:
+        """POST /v1/responses/input_tokens"""
+        request = decode_count(await call.json())
+        await call.answer(encode(InputTokens(input_tokens=await call.engine.count(PROJECT, request))))
+
+
+def _watch_leaving(call: Call, run: Run) -> asyncio.Task[None]:
+    """A task that stops a foreground run when its client leaves before the answer has begun."""
+    watcher = asyncio.create_task(call.left())
+    watcher.add_done_callback(lambda done: None if done.cancelled() else call.engine.left(run))
+    return watcher
+
+
+def includes(call: Call) -> Sequence[str]:
+    """The query's `include`. Raises InvalidRequest for a value that there is not."""
+    values = call.query_list("include")
+    for index, value in enumerate(values):
+        if value not in INCLUDES:
+            listed = ", ".join(f"'{known}'" for known in INCLUDES)
+            message = f"Invalid value: {value[:100]!r}. Supported values are: {listed}."
+            raise InvalidRequest(message, param=f"include[{index}]", code="invalid_value")
+    return values
+
+
+def paged(items: Sequence[Item], limit: int, after: str | None, before: str | None) -> ItemList:
+    """One page of a list: what comes after one item, or before another. Raises InvalidRequest for an unknown item."""
+    start = _place(items, "after", after) + 1 if after is not None else 0
+    end = _place(items, "before", before) if before is not None else len(items)
+    if before is not None and after is None:
+        start = max(0, end - limit)
+    page = list(items[start : min(end, start + limit)])
+    first, last = (str(page[0].id), str(page[-1].id)) if page else (None, None)
+    more = start > 0 if before is not None and after is None else start + len(page) < end
+    return ItemList(data=page, first_id=first, last_id=last, has_more=more)
+
+
+def _place(items: Sequence[Item], name: str, item_id: str) -> int:
+    for index, item in enumerate(items):
+        if item.id == item_id:
+            return index
+    raise InvalidRequest(f"No item with id '{item_id[:100]}' is in this list.", param=name, code="invalid_value")

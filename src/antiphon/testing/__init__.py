@@ -1,0 +1,8 @@
+"""For tests of applications and of this project: a model that says what it is told to, a clock that stands still."""
+
+from __future__ import annotations
+
+from antiphon.testing.clock import FakeClock
+from antiphon.testing.scripted import Only, ScriptedModel, said
+
+__all__ = ["FakeClock", "Only", "ScriptedModel", "said"]
