@@ -110,7 +110,7 @@ def _adapter(model: type) -> TypeAdapter[Any]:
 
 def _undocumented(event: Json, fields: Mapping[str, type]) -> list[str]:
     allowed = fields.keys() | {"type", "obfuscation"}
-    wrong = [f"{key}: not a {kind.__name__}" for key, kind in fields.items() if type(event.get(key)) is not kind]
+    wrong = [f"{key}: not of type {kind.__name__}" for key, kind in fields.items() if type(event.get(key)) is not kind]
     return wrong + [f"{key}: not a field of this event" for key in event.keys() - allowed]
 
 

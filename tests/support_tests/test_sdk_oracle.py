@@ -147,7 +147,7 @@ def test_the_undocumented_events_are_known_with_their_fields() -> None:
     assert validate_event(keepalive) == []
     assert validate_event({**diff, "type": "response.apply_patch_call_operation_diff.delta", "delta": "+fox"}) == []
     assert validate_event({**diff, "type": "response.apply_patch_call_operation_diff.done", "diff": "+fox"}) == []
-    assert validate_event({"type": "keepalive"}) == ["sequence_number: not a int"]
+    assert validate_event({"type": "keepalive"}) == ["sequence_number: not of type int"]
     assert validate_event({**keepalive, "item": 1}) == ["item: not a field of this event"]
 
 

@@ -17,7 +17,7 @@ import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import msgspec
 
@@ -146,6 +146,7 @@ class Answer:
     """
 
     __slots__ = (
+        "_broken",
         "_content",
         "_end",
         "_expired",
@@ -183,6 +184,7 @@ class Answer:
         self._secret = secret
         self._splitter = SSESplitter(options.max_line)
         self._head = b""
+        self._broken: APIError | None = None
         self._expired = False
         self._finished = False
         watch.add(self)
@@ -207,9 +209,19 @@ class Answer:
         try:
             chunk = await self._content.readany()
         except (OSError, _client_error()) as error:
-            raise self._fault(error) from error
+            chunk = self._salvaged(error)
         self.deadline = _NEVER
         return chunk
+
+    def _salvaged(self, error: BaseException) -> bytes:
+        """What had arrived before the answer broke off, once; then the error. aiohttp would throw it away."""
+        if self._broken is None:
+            self._broken = self._expiry() if self._expired else _transport_error(error)
+            self._broken.__cause__ = error
+            self._content.set_exception(cast(BaseException, None))
+            if rest := self._content.read_nowait():
+                return rest
+        raise self._broken
 
     async def events(self) -> list[SSEvent]:
         """The server-sent events of the next read that completes any; an empty list is the end."""
@@ -268,9 +280,7 @@ class Answer:
             connection.transport.abort()
         self._response.close()
 
-    def _fault(self, error: BaseException) -> APIError:
-        if not self._expired:
-            return _transport_error(error)
+    def _expiry(self) -> APIError:
         if self.begun:
             return UpstreamTimeout(f"The upstream fell silent for {self._idle:g} s.", code="upstream_stalled")
         return _no_first_token()
@@ -434,10 +444,13 @@ def _no_first_token() -> UpstreamTimeout:
 def _transport_error(error: BaseException) -> APIError:
     """What a failure below HTTP means. The address is not named: it is no business of the client's."""
     import aiohttp
+    from aiohttp.http_exceptions import ContentEncodingError
 
     match error:
         case aiohttp.ClientResponseError() | aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return UpstreamMalformed("The upstream does not speak HTTP.")
+        case aiohttp.ClientPayloadError(__cause__=ContentEncodingError()):
+            return UpstreamMalformed("The upstream's answer is not compressed as it says.")
         case aiohttp.ConnectionTimeoutError():
             return Unavailable("The upstream could not be reached in time.", code="upstream_unreachable")
         case aiohttp.ClientSSLError():

@@ -48,7 +48,6 @@ _BY_STATUS: Final[dict[int, type[APIError]]] = {
     425: Unavailable,
     429: RateLimited,
     451: InvalidRequest,
-    504: UpstreamTimeout,
     529: ServerOverloaded,
 }
 """Other 5xx are Unavailable. What is left (3xx, 405, 415...) says that this is not the server it is taken for."""

@@ -22,13 +22,14 @@ from antiphon.turn.deltas import (
     ItemDone,
     ItemStarted,
     Key,
+    Progress,
     Reasoning,
     Refusal,
     Summary,
     Text,
 )
 from antiphon.wire.content import Annotation
-from antiphon.wire.items import Item
+from antiphon.wire.items import CodeInterpreterCall, Item, OutputImage, OutputLogs, ShellCall
 
 WORDS = (Text, Refusal, Reasoning, Summary, Arguments, Command, CommandOutput)
 """The deltas that are tokens."""
@@ -81,11 +82,6 @@ class Ids:
 Logprobs = Callable[[str], list[Any] | None]
 
 
-def message(words: Iterable[Text | Refusal | Annotated]) -> Act:
-    """A message of deltas that were made already."""
-    return Act("message", words)
-
-
 def text(answer: Answer, logprobs: Logprobs) -> Act:
     """A message that says an answer."""
     return Act("message", _text(answer, logprobs))
@@ -115,6 +111,20 @@ def reasoning(words: str, summary: str) -> Act:
 def written(kind: str, key: Key, start: Item, words: str) -> Act:
     """A call into which words are written: arguments, an input, code, a patch."""
     return Act(kind, [ItemStarted(key, start), *(Arguments(key, piece) for piece in pieces(words)), ItemDone(key)])
+
+
+def shell(key: Key, start: ShellCall, commands: Iterable[str]) -> Act:
+    """A shell call whose commands are written one after the other."""
+    said = [Command(key, index, piece) for index, command in enumerate(commands) for piece in pieces(command)]
+    return Act("shell_call", [ItemStarted(key, start), *said, ItemDone(key)])
+
+
+def interpreted(key: Key, code: str, container: str, outputs: list[OutputLogs | OutputImage]) -> Act:
+    """A code interpreter call: the code is written, then there are outputs."""
+    done = CodeInterpreterCall(status="completed", container_id=container, code=code, outputs=outputs)
+    start = CodeInterpreterCall(status="in_progress", container_id=container, code="", outputs=None)
+    said = (Arguments(key, piece) for piece in pieces(code))
+    return whole("code_interpreter_call", key, done, *said, Progress(key, "interpreting"), start=start)
 
 
 def whole(kind: str, key: Key, item: Item, *between: Delta, start: Item | None = None) -> Act:

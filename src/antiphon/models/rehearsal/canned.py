@@ -14,7 +14,6 @@ from antiphon.models.rehearsal.acts import Act, Ids
 from antiphon.models.rehearsal.dice import pieces
 from antiphon.turn.deltas import (
     Arguments,
-    Command,
     CommandOutput,
     ItemDone,
     ItemStarted,
@@ -104,14 +103,8 @@ def _web_search_call(ids: Ids) -> list[Act]:
 
 
 def _code_interpreter_call(ids: Ids) -> list[Act]:
-    key = ids.key()
-    outputs: list[Any] = [items.OutputLogs(logs=f"{_CANNED}: nothing was run.")]
-    done = items.CodeInterpreterCall(
-        status="completed", container_id="cntr_canned", code='print("canned")', outputs=outputs
-    )
-    start = items.CodeInterpreterCall(status="in_progress", container_id="cntr_canned", code="", outputs=None)
-    code = (Arguments(key, piece) for piece in pieces('print("canned")'))
-    return [acts.whole("code_interpreter_call", key, done, *code, Progress(key, "interpreting"), start=start)]
+    outputs: list[Any] = [items.OutputLogs(logs=f"{_CANNED}: nothing was run.\n")]
+    return [acts.interpreted(ids.key(), 'print("canned")', "cntr_canned", outputs)]
 
 
 def _image_generation_call(ids: Ids) -> list[Act]:
@@ -167,11 +160,8 @@ def _mcp_approval_response(ids: Ids) -> list[Act]:
 
 
 def _shell(ids: Ids, call_id: str) -> Act:
-    key = ids.key()
     start = items.ShellCall(call_id=call_id, action=items.ShellAction(commands=[]), status="in_progress")
-    commands = ("echo canned", "false")
-    said = [Command(key, index, piece) for index, command in enumerate(commands) for piece in pieces(command)]
-    return Act("shell_call", [ItemStarted(key, start), *said, ItemDone(key)])
+    return acts.shell(ids.key(), start, ("echo canned", "false"))
 
 
 def _shell_call(ids: Ids) -> list[Act]:

@@ -61,14 +61,20 @@ def validator(schema: Schema) -> Callable[[Any], bool] | None:
         return None
 
 
-def satisfying(schema: Schema, message: str, dice: Dice, ignored: Collection[str] = ()) -> Any:
-    """A JSON value that satisfies the schema, or `NOTHING`. `ignored` are words of the message that are no values."""
+def satisfying(
+    schema: Schema, message: str, dice: Dice, ignored: Collection[str] = (), *, frugal: bool = False
+) -> Any:
+    """A JSON value that satisfies the schema, or `NOTHING`.
+
+    `ignored` are words of the message that are no values. `frugal` makes optional properties only if the message holds
+    a value for them: so are functions called.
+    """
     check = validator(schema)
     if check is None:
         return NOTHING
     spent = 0
     for attempt in range(_ATTEMPTS):
-        maker = _Maker(schema, Values(message, ignored), dice.fork(attempt), attempt)
+        maker = _Maker(schema, Values(message, ignored), dice.fork(attempt), attempt, frugal=frugal)
         try:
             if check(value := maker.whole()):
                 return value
@@ -83,12 +89,13 @@ def satisfying(schema: Schema, message: str, dice: Dice, ignored: Collection[str
 class _Maker:
     """Makes one value for a schema: in each second attempt only what is required."""
 
-    def __init__(self, schema: Schema, values: Values, dice: Dice, attempt: int) -> None:
+    def __init__(self, schema: Schema, values: Values, dice: Dice, attempt: int, *, frugal: bool) -> None:
         self._schema = schema
         self._resolver = Resolver(schema)
         self._values = values
         self._dice = dice
         self._scalars = Scalars(values, dice)
+        self._frugal = frugal
         self._terse = attempt % 2 == 1
         self._untyped = _UNTYPED[attempt % len(_UNTYPED)]
         self.nodes = 0
@@ -195,10 +202,15 @@ class _Maker:
         needs = schema.get("dependentRequired", {})
         room = int(schema.get("maxProperties", len(known) + len(required)))
         optional = [] if self._brief(depth) else [key for key in known if key not in required]
+        optional = [key for key in optional if not self._frugal or self._is_held(schema["properties"][key], key)]
         keys = [*required, *optional[: max(0, room - len(required))]]
         for key in keys:
             keys += [other for other in needs.get(key, ()) if other not in keys]
         return sorted(dict.fromkeys(keys), key=lambda key: known.index(key) if key in known else len(known))
+
+    def _is_held(self, rule: Any, key: str) -> bool:
+        """Whether the message holds a value for a property."""
+        return self._named(rule) or self._values.holds(key)
 
     def _fill(self, schema: Schema, made: Schema, depth: int) -> None:
         """Add properties of invented names, where the schema is a map or wants more than it names."""

@@ -104,11 +104,22 @@ class Values:
                     return value
         return None
 
+    def holds(self, name: str) -> bool:
+        """Whether the message has a value that is meant for an argument of this name."""
+        return any(value for way in _SURE_WAYS for value in way(self, name))
+
+    def names(self) -> list[str]:
+        """The names that the message lists: `Paris, Rome and Oslo`."""
+        found = _LISTED.search(self.text)
+        if found is None:
+            return []
+        parts = [_without_articles(part) for part in _SEPARATOR.split(found[0])]
+        return [self._trimmed(parts[0]), *parts[1:]] if _starts_a_sentence(self.text, found.start()) else parts
+
     def strings(self) -> list[str]:
-        """The things that the message lists: `Paris, Rome and Oslo`, or what follows a colon."""
-        if found := _LISTED.search(self.text):
-            parts = [_without_articles(part) for part in _SEPARATOR.split(found[0])]
-            return [self._trimmed(parts[0]), *parts[1:]] if _starts_a_sentence(self.text, found.start()) else parts
+        """The things that the message lists: names, what follows a colon, or what is quoted."""
+        if names := self.names():
+            return names
         if found := _AFTER_COLON.search(self.text):
             return [part.strip() for part in _SEPARATOR.split(found[1].strip(" ."))]
         return list(dict.fromkeys(quotations(self.text)))
@@ -210,13 +221,16 @@ class Values:
         return " ".join(words)
 
 
-_WAYS: tuple[Callable[[Values, str], Iterator[str]], ...] = (
+_SURE_WAYS: tuple[Callable[[Values, str], Iterator[str]], ...] = (
     Values._stated,
     Values._of_format,
     Values._after_its_word,
-    Values._named_so,
     Values._dated,
     Values._coded,
+)
+_WAYS: tuple[Callable[[Values, str], Iterator[str]], ...] = (
+    *_SURE_WAYS,
+    Values._named_so,
     Values._about,
     Values._quoted,
     Values._spelled_out,

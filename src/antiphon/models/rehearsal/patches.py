@@ -1,0 +1,54 @@
+"""Commands and patches that a message holds: what a shell or `apply_patch` is to be called with."""
+
+from __future__ import annotations
+
+import re
+
+from antiphon.models.rehearsal.values import fenced
+from antiphon.wire.items import CreateFile, DeleteFile, UpdateFile
+
+Operation = CreateFile | UpdateFile | DeleteFile
+
+_RUN = re.compile(
+    r"\b(?:run|execute|type|try|with|command|do)\b[^`\n]{0,40}`([^`\n]{1,400})`|^[ \t]*\$ (.{1,400})$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SHELL_FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_MARKER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
+_UNIFIED = re.compile(r"^--- (?:a/)?(\S+).*\n\+\+\+ (?:b/)?(\S+).*\n", re.MULTILINE)
+
+
+def commands(message: str) -> list[str]:
+    """The commands that a message asks to run."""
+    if found := _SHELL_FENCE.search(message[:20_000]):
+        return [line.removeprefix("$ ") for line in found[1].splitlines() if line.strip()]
+    return [found[1] or found[2] for found in _RUN.finditer(message[:20_000])]
+
+
+def operations(message: str) -> list[Operation]:
+    """The changes of a patch in a message: in the form `*** Update File: path`, or a unified diff."""
+    text = (fenced(message) or message)[:200_000]
+    marked = list(_MARKER.finditer(text))
+    if marked:
+        ends = [found.start() for found in marked[1:]] + [len(text)]
+        return [_marked(found, text[found.end() + 1 : end]) for found, end in zip(marked, ends, strict=True)]
+    diffs = list(_UNIFIED.finditer(text))
+    ends = [found.start() for found in diffs[1:]] + [len(text)]
+    return [_unified(found[1], found[2], text[found.end() : end]) for found, end in zip(diffs, ends, strict=True)]
+
+
+def _marked(found: re.Match[str], body: str) -> Operation:
+    diff = body.split("*** End Patch", 1)[0]
+    path = found[2].strip()
+    match found[1]:
+        case "Add":
+            return CreateFile(path=path, diff=diff)
+        case "Delete":
+            return DeleteFile(path=path)
+    return UpdateFile(path=path, diff=diff)
+
+
+def _unified(old: str, new: str, body: str) -> Operation:
+    if old == "/dev/null":
+        return CreateFile(path=new, diff="".join(line for line in body.splitlines(True) if line.startswith("+")))
+    return DeleteFile(path=old) if new == "/dev/null" else UpdateFile(path=new, diff=body)
