@@ -35,6 +35,11 @@ class Model(Protocol):
         """Parameters beyond the API's own that go on to the upstream; they come in `CreateResponse.extra`."""
         ...
 
+    @property
+    def relays(self) -> bool:
+        """Whether the upstream is a Responses server, which can do what needs one: stored prompts, moderation…"""
+        ...
+
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types of a request that this backend leaves out, each named once.
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from tests.support.grammar_items import Item, at
 from tests.support.grammar_tables import (
+    CALLED_ONCE,
     COMPLETED,
     FAILED,
     FREE_EVENTS,
@@ -239,10 +240,18 @@ class _Stream:
             yield f"output_index {index} instead of {self._next_index}"
         self._next_index = index + 1
         item = Item(index, added)
-        if item.id in (other.id for other in self._items.values()):
-            yield f"a second item has the id {item.id}"
+        yield from self._twins(item)
         self._items[index] = item
         yield from item.opening()
+
+    def _twins(self, item: Item) -> Iterator[str]:
+        """Two items with one id, or two calls with one call_id: the official SDK raises on both."""
+        others = self._items.values()
+        if item.id in (other.id for other in others):
+            yield f"a second item has the id {item.id}"
+        call_ids = [other.added.get("call_id") for other in others if other.type == item.type]
+        if item.type in CALLED_ONCE and item.added.get("call_id") in call_ids:
+            yield f"a second {item.type} has the call_id {item.added.get('call_id')}"
 
     def _item_event(self, name: str, event: Json) -> Iterator[str]:
         index = event.get("output_index")

@@ -270,6 +270,7 @@ OPENS_EMPTY: Mapping[str, tuple[tuple[str, ...], ...]] = {
 LISTS: Mapping[str, tuple[str, ...]] = {"message": ("content",), "reasoning": ("summary",)}
 
 KEPT = ("call_id", "name", "namespace", "role", "server_label")  # the same in added and done
+CALLED_ONCE = frozenset({"function_call", "custom_tool_call", "shell_call", "shell_call_output"})  # no call_id twice
 CLOSED_STATUSES = frozenset({"completed", "incomplete", "failed", None})
 # What the model itself says. A response that ends incomplete has cut one of these, unless a hosted tool came last.
 SAID_BY_THE_MODEL = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})

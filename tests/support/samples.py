@@ -44,7 +44,7 @@ TOLD: Mapping[str, ScriptedItem] = {
     "reasoning_text": reasoning(text=["Let me think about foxes."]),
     "reasoning_both": reasoning("In short: foxes.", text=["Foxes are quick."], status="completed"),
     "function_call": function_call("look_up", '{"animal": "fox", "deep": true}'),
-    "function_call_in_namespace": function_call("look_up", '{"animal": "fox"}', namespace="zoo"),
+    "function_call_in_namespace": function_call("look_up", "{}", call_id="call_2", namespace="zoo"),
     "custom_tool_call": custom_tool_call("sql", "select name from foxes"),
     "web_search_call": web_search_call("quick foxes"),
     "file_search_call": file_search_call("foxes", results=[FOUND]),

@@ -151,13 +151,9 @@ class FakeUpstream:
         self._script: list[Answer] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket = _bound_socket(0)
+        self.port: int = self._socket.getsockname()[1]
         self._is_listening = False
         self._changed = asyncio.Event()
-
-    @property
-    def port(self) -> int:
-        port: int = self._socket.getsockname()[1]
-        return port
 
     @property
     def base_url(self) -> str:
@@ -195,9 +191,9 @@ class FakeUpstream:
         await self._until(lambda: len(self._closings()) >= count, within)
         return self._closings()[count - 1]
 
-    async def all_closed(self, within: float = TIMEOUT) -> None:
-        """Wait until no connection is open."""
-        await self._until(lambda: self.open_connections == 0, within)
+    async def all_closed(self, within: float = TIMEOUT, *, but: int = 0) -> None:
+        """Wait until no connection is open, `but` so many."""
+        await self._until(lambda: self.open_connections == but, within)
 
     def _closings(self) -> list[float]:
         return sorted(each.closed_by_peer_at for each in self.connections if each.closed_by_peer_at is not None)
@@ -230,9 +226,8 @@ class FakeUpstream:
         refuses = bool(self._script) and self._script[0].refuses
         if refuses and self._is_listening:
             self._stop_listening()
-            port = self.port
             self._socket.close()
-            self._socket = _bound_socket(port)  # keeps the port without listening on it
+            self._socket = _bound_socket(self.port)  # keeps the port without listening on it
         elif not refuses and not self._is_listening:
             self._socket.listen(BACKLOG)
             asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.grammar import check, violations
 from tests.support.response_events import (
     FAILURE,
+    custom_tool_call,
     function_call,
     mcp_list_tools,
     message,
@@ -21,6 +22,7 @@ from tests.support.response_events import (
     reasoning,
     response_events,
     response_object,
+    shell_call,
     shell_call_output,
     url_citation,
     web_search_call,
@@ -417,6 +419,12 @@ def test_a_call_keeps_its_name_and_call_id() -> None:
 def test_two_items_have_different_ids() -> None:
     events = response_events(message("One.").named("msg_1"), message("Two.").named("msg_1"))
     assert "a second item has the id msg_1" in violations(events)[0]
+
+
+def test_two_calls_have_different_call_ids() -> None:
+    check(response_events(function_call("f", "{}"), custom_tool_call("f", "x")))
+    for call in (function_call("f", "{}"), custom_tool_call("f", "x"), shell_call("ls"), shell_call_output("x")):
+        assert "has the call_id call_1" in violations(response_events(call, call))[0]
 
 
 def test_an_output_index_is_not_given_twice() -> None:

@@ -9,7 +9,9 @@ from antiphon.wire import content, events, items, response, tools
 ANNOTATIONS = [
     content.FileCitation(file_id="file_1", filename="a.txt", index=3),
     content.UrlCitation(start_index=0, end_index=4, title="A page", url="https://example.com"),
-    content.ContainerFileCitation(container_id="cntr_1", file_id="cfile_1", filename="b.csv", start_index=1, end_index=2),
+    content.ContainerFileCitation(
+        container_id="cntr_1", file_id="cfile_1", filename="b.csv", start_index=1, end_index=2
+    ),
     content.FilePath(file_id="file_2", index=9),
 ]
 LOGPROB = content.Logprob(
@@ -36,19 +38,30 @@ OUTPUT_ITEMS: list[Any] = [
         encrypted_content="gAAA",
     ),
     items.FunctionCall(
-        id="fc_1", status="completed", call_id="call_1", name="f", arguments="{}", namespace="n", async_=True, caller=PROGRAM
+        id="fc_1",
+        status="completed",
+        call_id="call_1",
+        name="f",
+        arguments="{}",
+        namespace="n",
+        async_=True,
+        caller=PROGRAM,
     ),
     items.FunctionCallOutput(
         id="fco_1", status="completed", call_id="call_1", output=[content.InputText(text="x")], name="f", caller=PROGRAM
     ),
-    items.CustomToolCall(id="ctc_1", status="completed", call_id="call_2", name="c", input="x", caller={"type": "direct"}),
+    items.CustomToolCall(
+        id="ctc_1", status="completed", call_id="call_2", name="c", input="x", caller={"type": "direct"}
+    ),
     items.CustomToolCallOutput(id="cto_1", status="completed", call_id="call_2", output="y"),
     items.FileSearchCall(
         id="fs_1",
         status="completed",
         queries=["q"],
         results=[
-            items.FileSearchResult(file_id="file_1", filename="a.txt", score=0.5, text="t", attributes={"k": "v", "n": 1.5})
+            items.FileSearchResult(
+                file_id="file_1", filename="a.txt", score=0.5, text="t", attributes={"k": "v", "n": 1.5}
+            )
         ],
     ),
     items.WebSearchCall(
@@ -57,9 +70,7 @@ OUTPUT_ITEMS: list[Any] = [
         action=items.Search(query="q", queries=["q"], sources=[{"type": "url", "url": "https://example.com"}]),
     ),
     items.WebSearchCall(id="ws_2", status="completed", action=items.OpenPage(url="https://example.com")),
-    items.WebSearchCall(
-        id="ws_3", status="failed", action=items.FindInPage(pattern="x", url="https://example.com")
-    ),
+    items.WebSearchCall(id="ws_3", status="failed", action=items.FindInPage(pattern="x", url="https://example.com")),
     items.ComputerCall(
         id="cu_1",
         status="completed",
@@ -209,7 +220,9 @@ TOOLS: list[Any] = [
     ),
     tools.CodeInterpreterTool(container={"type": "auto"}),
     tools.CodeInterpreterTool(container="cntr_1"),
-    tools.ImageGenerationTool(model="gpt-image-2", quality="low", size="1024x1024", partial_images=2, output_compression=50),
+    tools.ImageGenerationTool(
+        model="gpt-image-2", quality="low", size="1024x1024", partial_images=2, output_compression=50
+    ),
     tools.LocalShellTool(),
     tools.ShellTool(environment={"type": "container_auto"}),
     tools.ApplyPatchTool(allowed_callers=["direct"]),
@@ -247,7 +260,9 @@ RESPONSE = response.Response(
     output=OUTPUT_ITEMS,
     tools=TOOLS,
     tool_choice=tools.FunctionChoice(name="f"),
-    text=tools.TextConfig(format=tools.FormatJsonSchema(name="n", schema_={"type": "object"}, strict=True), verbosity="low"),
+    text=tools.TextConfig(
+        format=tools.FormatJsonSchema(name="n", schema_={"type": "object"}, strict=True), verbosity="low"
+    ),
     reasoning=response.ReasoningConfig(effort="low", summary="auto"),
     usage=USAGE,
     metadata={"k": "v"},

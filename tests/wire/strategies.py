@@ -76,7 +76,11 @@ COMPOSED: dict[Any, Callable[..., st.SearchStrategy[Any]]] = {
 def structs(kind: type[msgspec.Struct], **given: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Instances of a struct. A field whose type is open needs a strategy of its own."""
     hints = get_type_hints(kind, include_extras=True)
-    drawn = {name: given[name] if name in given else values(hint) for name, hint in hints.items() if hint is not Raw or name in given}
+    drawn = {
+        name: given[name] if name in given else values(hint)
+        for name, hint in hints.items()
+        if hint is not Raw or name in given
+    }
     return st.builds(kind, **drawn)
 
 

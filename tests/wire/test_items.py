@@ -31,7 +31,9 @@ def test_a_message_needs_no_type() -> None:
     assert decode_item(b'{"role":"user","content":"hi"}') == items.Message(role="user", content="hi")
 
 
-@pytest.mark.parametrize("sent", [b'{"id":"msg_1"}', b'{"type":null,"id":"msg_1"}', b'{"type":"item_reference","id":"msg_1"}'])
+@pytest.mark.parametrize(
+    "sent", [b'{"id":"msg_1"}', b'{"type":null,"id":"msg_1"}', b'{"type":"item_reference","id":"msg_1"}']
+)
 def test_a_reference_needs_no_type(sent: bytes) -> None:
     assert decode_item(sent) == items.ItemReference(id="msg_1")
 
@@ -79,24 +81,52 @@ def test_items_that_clients_send_without_ids_are_taken() -> None:
         (b'{"role":"user","content":[{}]}', "input[1].content[0].type", "missing_required_parameter"),
         (b'{"role":"user","content":[{"type":"text","text":"x"}]}', "input[1].content[0]", "invalid_value"),
         (b'{"role":"user","content":[{"type":"nope"}]}', "input[1].content[0].type", "invalid_value"),
-        (b'{"role":"user","content":[{"type":"input_text"}]}', "input[1].content[0].text", "missing_required_parameter"),
-        (b'{"role":"user","content":[{"type":"input_image","image_url":{"url":"u"}}]}', "input[1].content[0].image_url", "invalid_type"),
-        (b'{"role":"user","content":[{"type":"input_image","detail":"huge"}]}', "input[1].content[0].detail", "invalid_value"),
+        (
+            b'{"role":"user","content":[{"type":"input_text"}]}',
+            "input[1].content[0].text",
+            "missing_required_parameter",
+        ),
+        (
+            b'{"role":"user","content":[{"type":"input_image","image_url":{"url":"u"}}]}',
+            "input[1].content[0].image_url",
+            "invalid_type",
+        ),
+        (
+            b'{"role":"user","content":[{"type":"input_image","detail":"huge"}]}',
+            "input[1].content[0].detail",
+            "invalid_value",
+        ),
         (b'{"role":"user","content":[{"type":"output_text","text":"x"}]}', "input[1].content[0]", "invalid_value"),
-        (b'{"role":"assistant","content":[{"type":"refusal","refusal":""},{"type":"input_text","text":""}]}', "input[1].content[1]", "invalid_value"),
+        (
+            b'{"role":"assistant","content":[{"type":"refusal","refusal":""},{"type":"input_text","text":""}]}',
+            "input[1].content[1]",
+            "invalid_value",
+        ),
         (b'{"type":"function_call","name":"f","arguments":"{}"}', "input[1].call_id", "missing_required_parameter"),
         (b'{"type":"function_call","name":"f","arguments":{},"call_id":"c"}', "input[1].arguments", "invalid_type"),
         (b'{"type":"function_call_output","call_id":"c","output":{}}', "input[1].output", "invalid_type"),
-        (b'{"type":"function_call_output","call_id":"c","output":[{"type":"output_text"}]}', "input[1].output[0].type", "invalid_value"),
+        (
+            b'{"type":"function_call_output","call_id":"c","output":[{"type":"output_text"}]}',
+            "input[1].output[0].type",
+            "invalid_value",
+        ),
         (b'{"type":"reasoning"}', "input[1].summary", "missing_required_parameter"),
-        (b'{"type":"local_shell_call","call_id":"c","action":{"type":"exec","command":[],"env":{"A":1}}}', "input[1].action.env.A", "invalid_type"),
-        (b'{"type":"shell_call_output","call_id":"c","output":[{"stdout":"","stderr":"","outcome":{"type":"exit"}}]}', "input[1].output[0].outcome.exit_code", "missing_required_parameter"),
+        (
+            b'{"type":"local_shell_call","call_id":"c","action":{"type":"exec","command":[],"env":{"A":1}}}',
+            "input[1].action.env.A",
+            "invalid_type",
+        ),
+        (
+            b'{"type":"shell_call_output","call_id":"c","output":[{"stdout":"","stderr":"","outcome":{"type":"exit"}}]}',
+            "input[1].output[0].outcome.exit_code",
+            "missing_required_parameter",
+        ),
         (b'{"type":"item_reference"}', "input[1].id", "missing_required_parameter"),
         (b'{"id":3}', "input[1].id", "invalid_type"),
         (b'{"role":"user","content":"\\ud800"}', None, "invalid_json"),
         (b'{"role":"user","content":"\xff"}', None, "invalid_json"),
     ],
-)  # fmt: skip
+)
 def test_an_item_that_is_wrong_is_refused_by_the_name_of_the_place(sent: bytes, param: str | None, code: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         decode_item(sent, "input[1]")

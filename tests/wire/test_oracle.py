@@ -49,7 +49,9 @@ def test_an_event_with_nothing_but_what_it_needs_is_what_the_sdk_expects(struct:
     assert sdk_oracle.validate_event(sent(struct(**needed))) == []
 
 
-@pytest.mark.parametrize("answer", [samples.RESPONSE, samples.FAILED, samples.INCOMPLETE], ids=["full", "failed", "cut"])
+@pytest.mark.parametrize(
+    "answer", [samples.RESPONSE, samples.FAILED, samples.INCOMPLETE], ids=["full", "failed", "cut"]
+)
 def test_a_response_is_what_the_sdk_expects(answer: response.Response) -> None:
     assert sdk_oracle.validate_response(sent(answer)) == []
 
@@ -69,7 +71,9 @@ def test_a_response_echoes_each_tool_choice_as_the_sdk_expects(choice: Any) -> N
 @pytest.mark.parametrize("item", [*samples.OUTPUT_ITEMS, *samples.INPUT_ITEMS], ids=name)
 def test_an_input_item_is_what_the_sdk_lets_a_client_send(item: Any) -> None:
     json = sent(item)
-    allowed = {field for kind in sdk.by_type(responses.ResponseInputItemParam)[json["type"]] for field in sdk.fields(kind)}
+    allowed = {
+        field for kind in sdk.by_type(responses.ResponseInputItemParam)[json["type"]] for field in sdk.fields(kind)
+    }
     TypeAdapter(responses.ResponseInputItemParam).validate_python(json)
     assert json.keys() - allowed <= {"id", "status"}
 

@@ -100,9 +100,9 @@ def test_an_event_begins_with_its_type_and_number_and_then_says_what_it_is_about
 
 
 def test_there_is_a_struct_for_each_item_of_input_output_and_conversations() -> None:
-    assert items.OUTPUT_ITEM_TYPES == OUTPUT_ITEMS.keys()
-    assert items.INPUT_ITEM_TYPES == INPUT_ITEMS.keys()
-    assert items.CONVERSATION_ITEM_TYPES == CONVERSATION_ITEMS.keys()
+    assert OUTPUT_ITEMS.keys() == items.OUTPUT_ITEM_TYPES
+    assert INPUT_ITEMS.keys() == items.INPUT_ITEM_TYPES
+    assert CONVERSATION_ITEMS.keys() == items.CONVERSATION_ITEM_TYPES
     assert items.ITEMS.keys() >= LISTED_ITEMS.keys()
     assert (len(OUTPUT_ITEMS), len(INPUT_ITEMS), len(CONVERSATION_ITEMS)) == (28, 31, 29)
 

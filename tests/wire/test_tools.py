@@ -13,7 +13,9 @@ from antiphon.wire.struct import UNSET, Opaque, encode
 from antiphon.wire.tools import decode_tool, decode_tool_choice, keep_tool
 from tests.wire import samples, strategies
 
-ANY_TOOL = st.one_of([strategies.OPAQUE, *(strategies.structs(kind) for kind in set(tools.TOOLS.values()) - {tools.McpTool})])
+ANY_TOOL = st.one_of(
+    [strategies.OPAQUE, *(strategies.structs(kind) for kind in set(tools.TOOLS.values()) - {tools.McpTool})]
+)
 ANY_CHOICE = st.sampled_from(["none", "auto", "required"]) | st.one_of(
     [strategies.structs(kind) for kind in set(tools.TOOL_CHOICES.values())]
 )
@@ -84,20 +86,44 @@ def test_python_words_are_spelled_otherwise_here_than_on_the_wire() -> None:
         (b'{"type":"function","name":"f","allowed_callers":["me"]}', "tools[2].allowed_callers[0]", "invalid_value"),
         (b'{"type":"function","function":{"name":"f"}}', "tools[2].name", "missing_required_parameter"),
         (b'{"type":"file_search"}', "tools[2].vector_store_ids", "missing_required_parameter"),
-        (b'{"type":"file_search","vector_store_ids":[],"max_num_results":51}', "tools[2].max_num_results", "integer_above_max_value"),
+        (
+            b'{"type":"file_search","vector_store_ids":[],"max_num_results":51}',
+            "tools[2].max_num_results",
+            "integer_above_max_value",
+        ),
         (b'{"type":"web_search","search_context_size":"huge"}', "tools[2].search_context_size", "invalid_value"),
         (b'{"type":"mcp"}', "tools[2].server_label", "missing_required_parameter"),
         (b'{"type":"mcp","server_label":"s"}', "tools[2].server_url", "missing_required_parameter"),
-        (b'{"type":"mcp","server_label":"s","server_url":"u","headers":{"a":"b","c":1}}', "tools[2].headers.c", "invalid_type"),
-        (b'{"type":"mcp","server_label":"s","server_url":"u","require_approval":"maybe"}', "tools[2].require_approval", "invalid_value"),
+        (
+            b'{"type":"mcp","server_label":"s","server_url":"u","headers":{"a":"b","c":1}}',
+            "tools[2].headers.c",
+            "invalid_type",
+        ),
+        (
+            b'{"type":"mcp","server_label":"s","server_url":"u","require_approval":"maybe"}',
+            "tools[2].require_approval",
+            "invalid_value",
+        ),
         (b'{"type":"code_interpreter"}', "tools[2].container", "missing_required_parameter"),
-        (b'{"type":"custom","name":"c","format":{"type":"grammar","syntax":"ebnf","definition":""}}', "tools[2].format.syntax", "invalid_value"),
+        (
+            b'{"type":"custom","name":"c","format":{"type":"grammar","syntax":"ebnf","definition":""}}',
+            "tools[2].format.syntax",
+            "invalid_value",
+        ),
         (b'{"type":"custom","name":"c","format":{"type":"xml"}}', "tools[2].format.type", "invalid_value"),
-        (b'{"type":"namespace","name":"n","description":"","tools":[{"type":"function"}]}', "tools[2].tools[0].name", "missing_required_parameter"),
-        (b'{"type":"image_generation","output_compression":-1}', "tools[2].output_compression", "integer_below_min_value"),
+        (
+            b'{"type":"namespace","name":"n","description":"","tools":[{"type":"function"}]}',
+            "tools[2].tools[0].name",
+            "missing_required_parameter",
+        ),
+        (
+            b'{"type":"image_generation","output_compression":-1}',
+            "tools[2].output_compression",
+            "integer_below_min_value",
+        ),
         (b'{"type":"image_generation","partial_images":4}', "tools[2].partial_images", "integer_above_max_value"),
     ],
-)  # fmt: skip
+)
 def test_a_tool_that_is_wrong_is_refused_by_the_name_of_the_place(sent: bytes, param: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         decode_tool(sent, "tools[2]")

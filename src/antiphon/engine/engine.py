@@ -96,7 +96,7 @@ class Engine:
         if self.stopping:
             raise Unavailable("The server is stopping.", retry_after=1)
         choice = self.catalog.choose(request.model)
-        check_extra(request, choice.model)
+        check_parameters(request, choice.model)
         left_out = choice.model.accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
@@ -322,11 +322,22 @@ def show(response: Response, wanted: Collection[str]) -> bytes:
     return encode(include.visible(response, wanted))
 
 
-def check_extra(request: CreateResponse, model: Model) -> None:
-    """Refuse a parameter that another model lets through. Raises InvalidRequest."""
+RELAYED = ("prompt", "context_management", "moderation")
+"""Parameters that only a Responses upstream can honour."""
+
+
+def check_parameters(request: CreateResponse, model: Model) -> None:
+    """Refuse what would silently be ignored. Raises InvalidRequest."""
     for name in request.extra:
         if name not in model.pass_through:
             raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+    if request.conversation is not None:
+        message = "'conversation' is not supported by this server. Use 'previous_response_id'."
+        raise InvalidRequest(message, param="conversation", code="unsupported_parameter")
+    for name in () if model.relays else RELAYED:
+        if getattr(request, name) is not None:
+            message = f"'{name}' is not supported for the model '{request.model}'."
+            raise InvalidRequest(message, param=name, code="unsupported_parameter")
 
 
 def check_cancel(background: bool, status: str) -> None:

@@ -28,7 +28,15 @@ from antiphon.turn import deltas, include
 from antiphon.turn.input import Turn
 from antiphon.turn.machine import Machine
 from antiphon.wire import events
-from antiphon.wire.errors import APIError, InvalidRequest, QuotaExceeded, RateLimited, ServerError, UpstreamMalformed
+from antiphon.wire.errors import (
+    APIError,
+    InvalidRequest,
+    QuotaExceeded,
+    RateLimited,
+    ServerError,
+    Unavailable,
+    UpstreamMalformed,
+)
 from antiphon.wire.events import Event
 from antiphon.wire.response import Response, ResponseError
 from antiphon.wire.sse import frames
@@ -79,6 +87,8 @@ class Run:
         """What readers follow; None for an unstored response that nobody streams."""
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the response exists; holds the error if it was refused before."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when there is nothing more to say."""
         self.gated: frozenset[str] = frozenset()
         """The values of `include` that would show more than is on the wire without them."""
         self.left_out: tuple[str, ...] = ()
@@ -107,10 +117,8 @@ class Run:
 
     async def result(self) -> Response:
         """The Response when it is over and committed. Raises the APIError of a refusal, or of the store."""
-        assert self.task is not None
-        await asyncio.wait((self.task,))
-        if self.opened.done() and (error := self.opened.exception()) is not None:
-            raise error
+        await self.opened
+        await self.ended
         if self.entry is not None:
             await self.entry.log.until_end()
         return self.machine.fold.response()
@@ -145,6 +153,8 @@ class Run:
         except BaseException as error:  # noqa: BLE001 - the boundary: a defect must not leave a response open
             _log.error("the run of %s failed", self.turn.response_id, exc_info=error)
             self._fail(ServerError("The server had an error while processing your request."))
+        finally:
+            self._over()
 
     async def _speak(self) -> None:
         async with aclosing(self.model.stream(self.turn)) as batches:
@@ -197,7 +207,7 @@ class Run:
         if stop.kind == "failed" and stop.error is not None:
             self._fail(stop.error)
         elif not self.opened.done():
-            self.opened.cancel()
+            self._fail(Unavailable("The request was cancelled before it began."))
         elif stop.kind == "cancelled" and not self._is_broken():
             self._note("cancelled", {"at": self.clock.now()})
             self.machine.fold.cancel()
@@ -207,6 +217,11 @@ class Run:
         if self.journal is not None and self.record is not None:
             self.journal.note(ending(self.record, self.machine.fold.response()))
         self.publish(told, ended=True)
+        self._over()
+
+    def _over(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     # What was told
 

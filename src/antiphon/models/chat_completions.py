@@ -62,6 +62,11 @@ class ChatCompletions:
         """The name of the model as its upstream knows it."""
         return self._options.model
 
+    @property
+    def pass_through(self) -> frozenset[str]:
+        """Parameters beyond the API's own that go on to the upstream."""
+        return self._options.pass_through
+
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out. Raises InvalidRequest for those that an answer cannot do without."""
         return check_tools(request)

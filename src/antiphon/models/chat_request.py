@@ -134,7 +134,7 @@ def _text(text: TextConfig) -> Json:
 
 
 def _extra(request: CreateResponse) -> Json:
-    """What the client sent beyond the API, as far as the configuration lets it through."""
+    """What the client sent beyond the API; the engine has seen to it that the configuration lets it through."""
     extra = dict(request.extra)
     inner = extra.pop("extra_body", None)
     if isinstance(inner, dict):

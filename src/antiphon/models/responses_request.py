@@ -15,8 +15,16 @@ from antiphon.models.responses_items import Reach, sendable
 from antiphon.models.upstream import UpstreamOptions
 from antiphon.turn.input import Turn
 from antiphon.wire.errors import InvalidRequest
-from antiphon.wire.request import CreateResponse, TurnRequest
-from antiphon.wire.struct import tag_of
+from antiphon.wire.request import (
+    CreateResponse,
+    Moderation,
+    ModerationPolicy,
+    PromptCacheOptions,
+    StreamOptions,
+    TurnRequest,
+)
+from antiphon.wire.response import Prompt, ReasoningConfig
+from antiphon.wire.struct import UNSET, tag_of
 from antiphon.wire.tools import AllowedTools, Tool, ToolChoice
 
 __all__ = ["ResponsesOptions", "asked_for", "count_body", "left_out", "lesson", "response_body"]
@@ -98,13 +106,24 @@ def count_body(turn: Turn, options: ResponsesOptions, reach: Reach) -> Json:
 
 
 def _settings(request: CreateResponse, options: ResponsesOptions) -> Json:
-    settings = {name: value for name, value in asked_for(request).items() if name not in _NOT_SENT}
+    settings = {name: _without_nulls(value) for name, value in asked_for(request).items() if name not in _NOT_SENT}
     if options.tools_left_out and request.tools:
         settings["tools"] = [tool for tool in request.tools if _type(tool) not in options.tools_left_out]
         settings["tool_choice"] = _choice(request.tool_choice, options)
         if not settings["tools"]:
             del settings["tools"], settings["tool_choice"]
     return settings
+
+
+def _without_nulls(setting: Any) -> Any:
+    """A setting as few servers can refuse it: one that is an object without the fields that were not set."""
+    if not isinstance(setting, _OBJECTS):
+        return setting
+    fields = {name: _without_nulls(getattr(setting, name)) for name in setting.__struct_fields__}
+    return {name: value for name, value in fields.items() if value is not None and value is not UNSET}
+
+
+_OBJECTS: Final = (ReasoningConfig, StreamOptions, PromptCacheOptions, Moderation, ModerationPolicy, Prompt)
 
 
 def _choice(choice: ToolChoice, options: ResponsesOptions) -> ToolChoice:
@@ -162,9 +181,7 @@ def _type(thing: Tool | ToolChoice) -> str:
 
 
 def _unsupported(kind: str, param: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"The model behind this name cannot serve '{kind}'.", param=param, code="unsupported_tool"
-    )
+    return InvalidRequest(f"The model behind this name cannot serve '{kind}'.", param=param, code="unsupported_tool")
 
 
 # --- What a refusal teaches

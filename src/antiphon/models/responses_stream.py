@@ -17,6 +17,7 @@ from antiphon.models import responses_events as heard
 from antiphon.models.responses_end import Fields, field, incomplete_reason, refusal, settled, usage_of
 from antiphon.models.responses_ids import NO_MARK, ours
 from antiphon.models.responses_items import annotation, as_known, begun, received
+from antiphon.models.responses_open import OpenItem, OpenPart, id_of, is_answer, listed, missing, texts_of, with_bytes
 from antiphon.turn import deltas
 from antiphon.turn.deltas import (
     Annotated,
@@ -47,38 +48,6 @@ __all__ = ["ResponseReader"]
 Decode: TypeAlias = Callable[[bytes], Any]
 
 
-class _Part:
-    """A content part that is being said: its place in the item, the words so far, how many annotations."""
-
-    __slots__ = ("cited", "index", "kind", "pieces")
-
-    def __init__(self, kind: PartKind, index: int, pieces: list[str]) -> None:
-        self.kind: PartKind = kind
-        self.index = index
-        self.pieces = pieces
-        self.cited = 0
-
-
-class _Item:
-    """An item that was started and is not done."""
-
-    __slots__ = ("commands", "is_partial", "is_written", "key", "kind", "part", "pieces", "seen")
-
-    def __init__(self, key: int, kind: str, pieces: list[str], *, is_partial: bool) -> None:
-        self.key = key
-        self.kind = kind
-        self.part: _Part | None = None
-        self.seen: set[tuple[bool, int]] = set()
-        """The parts so far: whether in the summary, and the index there."""
-        self.pieces = pieces
-        """What was written into a call."""
-        self.is_written = False
-        """Whether that is all of it."""
-        self.is_partial = is_partial
-        """Whether its beginning came before the item and is lost: then nothing is told of it before its end."""
-        self.commands: list[list[str]] = []
-
-
 class ResponseReader:
     """Reads one answer.
 
@@ -101,11 +70,12 @@ class ResponseReader:
         self._mark = mark
         self._asked = asked
         self._out: list[Delta] = []
-        self._items: dict[int, _Item] = {}
+        self._items: dict[int, OpenItem] = {}
         self._told: set[int] = set()
         self._indexes: dict[str, int] = {}
         self._lost: set[int] = set()
         self._words: list[list[str]] = []
+        self._thoughts: list[list[str]] = []
         self._noted: dict[str, Any] = {}
         self._settled: dict[str, Any] = {}
         self._incomplete: deltas.IncompleteReason | None = None
@@ -161,9 +131,19 @@ class ResponseReader:
         return bool(self._told)
 
     @property
-    def said(self) -> str:
-        """All words, for counting them where the upstream does not."""
-        return "\n".join("".join(pieces) for pieces in self._words)
+    def over(self) -> bool:
+        """Whether nothing more will be told."""
+        return self.ended or self.failure is not None
+
+    @property
+    def words(self) -> list[str]:
+        """The texts that were said or written, for counting them where the upstream does not."""
+        return ["".join(pieces) for pieces in self._words]
+
+    @property
+    def thoughts(self) -> list[str]:
+        """The same of reasoning."""
+        return ["".join(pieces) for pieces in self._thoughts]
 
     def _is_repeated(self, event: SSEvent, events: Sequence[SSEvent]) -> bool:
         """Whether an event with a number that was there before is the very same event: then it was sent twice.
@@ -184,31 +164,26 @@ class ResponseReader:
         newest = max(self._told, default=0)
         return self._indexes.get(event.item_id, newest) if event.item_id else newest
 
-    def _start(self, index: int, item: Item) -> _Item:
+    def _start(self, index: int, item: Item) -> OpenItem:
         kind = kind_of(item)
-        opened = self._items[index] = _Item(index, kind, self._new_words(), is_partial=index in self._lost)
+        opened = self._items[index] = OpenItem(index, kind, listed(self._words), is_partial=index in self._lost)
         self._told.add(index)
         self._out.append(ItemStarted(index, begun(item)))
         return opened
-
-    def _new_words(self) -> list[str]:
-        pieces: list[str] = []
-        self._words.append(pieces)
-        return pieces
 
     def _item_added(self, event: heard.Item) -> None:
         item = received(event.item, self._mark)
         if item is None:
             raise UpstreamMalformed("The upstream began an item that cannot be read.")
         index = len(self._told) if event.output_index is None else event.output_index
-        sent_id = _id_of(event.item)
+        sent_id = id_of(event.item)
         if index in self._told:
             if index in self._items if sent_id is None else self._indexes.get(sent_id) == index:
                 return
             self._close(index)  # two items with one index: what comes now is the second one's
         if sent_id is not None:
             self._indexes[sent_id] = index
-        if _is_told_by_assistant(item):
+        if is_answer(item):
             self._start(index, item)
         else:
             self._told.add(index)
@@ -221,7 +196,7 @@ class ResponseReader:
         """End an item as its source says that it is, and tell what was not told of it."""
         opened = self._items.get(index)
         if opened is None:
-            if item is None or index in self._told or not _is_told_by_assistant(item):
+            if item is None or index in self._told or not is_answer(item):
                 return
             opened = self._start(index, item)
         if item is None or kind_of(item) != opened.kind:
@@ -236,7 +211,7 @@ class ResponseReader:
         if self._items.pop(index, None) is not None:
             self._out.append(ItemDone(index))
 
-    def _catch_up(self, opened: _Item, item: Any) -> None:
+    def _catch_up(self, opened: OpenItem, item: Any) -> None:
         """Tell what is missing of the part that is open. The machine tells what else the item holds."""
         part = opened.part
         if part is not None:
@@ -246,11 +221,11 @@ class ResponseReader:
                 self._rest(opened, part, text_at(final, ("text",)) or text_at(final, ("refusal",)))
                 self._cite_rest(opened, part, getattr(final, "annotations", ()))
         elif not opened.pieces:
-            self._words.append(_texts(item))
+            (self._thoughts if opened.kind == "reasoning" else self._words).append(texts_of(item))
 
     # Parts
 
-    def _part(self, event: heard.Heard, kind: PartKind, index: int) -> tuple[_Item, _Part] | None:
+    def _part(self, event: heard.Heard, kind: PartKind, index: int) -> tuple[OpenItem, OpenPart] | None:
         """The part that words belong to, opened if need be; None if it is over, or not to be told."""
         opened = self._items.get(self._place(event)) or self._begin(event, kind)
         if opened is None or opened.kind != _OWNERS[kind]:
@@ -261,11 +236,12 @@ class ResponseReader:
             if place in opened.seen:
                 return None
             opened.seen.add(place)
-            part = opened.part = _Part(kind, index, self._new_words())
+            texts = self._thoughts if opened.kind == "reasoning" else self._words
+            part = opened.part = OpenPart(kind, index, listed(texts))
             self._out.append(PartStarted(kind, opened.key))
         return opened, part
 
-    def _begin(self, event: heard.Heard, kind: PartKind) -> _Item | None:
+    def _begin(self, event: heard.Heard, kind: PartKind) -> OpenItem | None:
         """Start the item that words belong to, if it was not opened and is not over."""
         index = self._place(event)
         if index in self._told:
@@ -286,7 +262,7 @@ class ResponseReader:
                 return
             opened, part = found
         part.pieces.append(event.delta)
-        self._out.append(Text(event.delta, opened.key, event.logprobs or None))
+        self._out.append(Text(event.delta, opened.key, with_bytes(event.logprobs) if event.logprobs else None))
 
     def _say(self, kind: PartKind, event: heard.Words | heard.WordsDone, text: str | None, *, all_of_it: bool) -> None:
         index = event.summary_index if kind == "summary_text" else event.content_index
@@ -300,9 +276,9 @@ class ResponseReader:
             part.pieces.append(text)
             self._out.append(_WORDS[kind](text, opened.key))
 
-    def _rest(self, opened: _Item, part: _Part, text: str) -> None:
+    def _rest(self, opened: OpenItem, part: OpenPart, text: str) -> None:
         """Tell what the whole text has over what was said of it."""
-        if rest := _missing(part.pieces, text):
+        if rest := missing(part.pieces, text):
             part.pieces.append(rest)
             self._out.append(_WORDS[part.kind](rest, opened.key))
 
@@ -330,7 +306,7 @@ class ResponseReader:
             part.cited += 1
             self._out.append(Annotated(annotation(event.annotation), opened.key))
 
-    def _cite_rest(self, opened: _Item, part: _Part, annotations: Sequence[Any]) -> None:
+    def _cite_rest(self, opened: OpenItem, part: OpenPart, annotations: Sequence[Any]) -> None:
         self._out += [Annotated(each, opened.key) for each in annotations[part.cited :]]
         part.cited = max(part.cited, len(annotations))
 
@@ -349,7 +325,7 @@ class ResponseReader:
         opened = self._items.get(self._place(event))
         if opened is None or row(opened.kind).growth is None or opened.is_written:
             return
-        if rest := _missing(opened.pieces, event.text):
+        if rest := missing(opened.pieces, event.text):
             opened.pieces.append(rest)
             self._out.append(Arguments(opened.key, rest))
         opened.is_written = True
@@ -371,7 +347,7 @@ class ResponseReader:
         opened = self._items.get(self._place(event))
         if opened is not None and event.command is not None:
             said = opened.commands[event.command_index] if event.command_index < len(opened.commands) else []
-            self._tell_command(event, _missing(said, event.command))
+            self._tell_command(event, missing(said, event.command))
 
     def _tell_command(self, event: heard.CommandDelta, text: str) -> None:
         opened = self._items.get(self._place(event))
@@ -379,7 +355,7 @@ class ResponseReader:
         if opened is None or opened.kind != "shell_call" or index < len(opened.commands) - 1:
             return
         while len(opened.commands) <= index:
-            opened.commands.append(self._new_words())
+            opened.commands.append(listed(self._words))
             self._out.append(Command(opened.key, len(opened.commands) - 1, ""))
         if text:
             opened.commands[index].append(text)
@@ -465,44 +441,6 @@ class ResponseReader:
         if "error" in fields and (text := field(fields, "error", str)):
             return self._fault(text)
         return UpstreamMalformed("The upstream's answer is no finished response.")
-
-
-# --- Small questions
-
-
-class _Identity(msgspec.Struct):
-    id: str | None = None
-
-
-_identity: Final = msgspec.json.Decoder(_Identity).decode
-
-
-def _id_of(item: msgspec.Raw) -> str | None:
-    return _identity(item).id or None
-
-
-def _is_told_by_assistant(item: Item) -> bool:
-    """Some servers repeat messages of the input in their output; these are no answer."""
-    return not isinstance(item, Message) or item.role == "assistant"
-
-
-def _missing(pieces: list[str], text: str) -> str:
-    """What is left of a text after its pieces; nothing if they are not its beginning."""
-    said = "".join(pieces)
-    return text[len(said) :] if text.startswith(said) else ""
-
-
-def _texts(item: Any) -> list[str]:
-    """The words of an item of which nothing was told by deltas."""
-    parts = [*_list(item, "content"), *_list(item, "summary")]
-    growth = row(kind_of(item)).growth
-    words = [text_at(part, (name,)) for part in parts for name in ("text", "refusal")]
-    return [*words, *([text_at(item, growth.field)] if growth is not None else [])]
-
-
-def _list(item: Any, name: str) -> list[Any]:
-    value = getattr(item, name, None)
-    return value if isinstance(value, list) else []
 
 
 def _malformed(error: Exception) -> UpstreamMalformed:

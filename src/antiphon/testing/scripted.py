@@ -63,6 +63,11 @@ class ScriptedModel:
         """Parameters that it lets through."""
         return self._pass_through
 
+    @property
+    def relays(self) -> bool:
+        """Nothing stands behind it."""
+        return False
+
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """Serves every tool."""
         return ()

@@ -581,54 +581,47 @@ def decode_event(data: bytes) -> Event:
     flat. An event of unknown type is kept as `Opaque`. Raises UpstreamMalformed for all else that is no event.
     """
     try:
-        event = _decoder.decode(data)
+        return _whole(_decoder.decode(data))
     except msgspec.ValidationError as error:
         return _mended(data, error)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UpstreamMalformed(f"An event is not JSON: {error}.") from error
-    return _whole(event)
+    except (msgspec.DecodeError, UnicodeDecodeError, InvalidRequest) as error:
+        raise _malformed(error) from error
 
 
 def _whole(event: TypedEvent) -> TypedEvent:
     """Decode what the first stage left as it was: the response of a snapshot, the item of an item event."""
     match event:
         case SnapshotEvent(response=raw):
-            event.response = _response(raw)
+            event.response = decode_response(as_sent(raw))
         case OutputItemAdded(item=raw) | OutputItemDone(item=raw):
             event.item = keep_item(as_sent(raw))
     return event
 
 
-def _response(raw: Any) -> Response:
-    try:
-        return decode_response(raw)
-    except InvalidRequest as error:
-        raise UpstreamMalformed(f"An event carries no valid response: {error.message}") from error
-
-
-def _mended(data: bytes, error: msgspec.ValidationError) -> Event:
+def _mended(data: bytes, complaint: msgspec.ValidationError) -> Event:
     """Decode an event that is not quite what it should be."""
-    fields = msgspec.json.decode(data)
-    if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
-        raise UpstreamMalformed(f"An event is no object with a type: {error}.") from error
-    struct = EVENTS.get(fields["type"])
-    if struct is None:
-        return Opaque(fields)
     try:
-        event = msgspec.json.decode(encode(_mend(fields)), type=struct)
-    except msgspec.ValidationError as again:
-        raise UpstreamMalformed(f"An event {fields['type']} is malformed: {again}.") from again
-    return _whole(event)
+        fields = msgspec.json.decode(data)
+        match fields:
+            case {"type": str(name)} if name in EVENTS:
+                return _whole(msgspec.json.decode(encode(_mend(fields)), type=EVENTS[name]))
+            case {"type": str()}:
+                return Opaque(fields)
+    except (msgspec.MsgspecError, UnicodeDecodeError, InvalidRequest) as error:
+        raise _malformed(error) from error
+    raise _malformed(complaint)
+
+
+def _malformed(error: Exception) -> UpstreamMalformed:
+    return UpstreamMalformed(f"An event is malformed: {error}")
 
 
 def _mend(fields: Json) -> Json:
+    """Put right what is known to be sent wrong."""
     nested = fields.get("error") if fields["type"] == "error" else None
     cause = nested if isinstance(nested, Mapping) else {}
-    mended = {
-        "sequence_number": 0,
-        **fields,
-        **{key: cause[key] for key in ("message", "code", "param") if key in cause},
-    }
+    told = {key: cause[key] for key in ("message", "code", "param") if key in cause}
+    mended = {"sequence_number": 0, **fields, **told}
     if mended.get("logprobs", ()) is None:
         mended["logprobs"] = []
     return mended

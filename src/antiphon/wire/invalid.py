@@ -236,9 +236,10 @@ def _tell_properties(place: Place, found: re.Match[str]) -> InvalidRequest:
 
 
 def _tell_pattern(place: Place, found: re.Match[str]) -> InvalidRequest:
+    pattern = found[1].replace(r"\\Z", "$")  # Python's own word for the end, at which it allows no newline
     message = (
         f"Invalid {_named(place.param)}: string does not match pattern. "
-        f"Expected a string that matches the pattern {found[1]}."
+        f"Expected a string that matches the pattern {pattern}."
     )
     return InvalidRequest(message, param=place.param, code="invalid_value")
 

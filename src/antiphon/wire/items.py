@@ -529,7 +529,7 @@ def decode_item(raw: Sent, path: str = "item") -> Item:
     head = read(raw, _HEAD, path)
     kind = head.type if isinstance(head.type, str) else _untyped(head, path)
     if head.type is None:
-        raw = {**read(raw, OBJECT, path), "type": kind}
+        raw = read(raw, OBJECT, path) | {"type": kind}
     struct = ITEMS.get(kind)
     if struct is None:
         return Opaque(read(raw, OBJECT, path))

@@ -1,0 +1,104 @@
+"""What is known of an item of an upstream while it is open: what was said of it, and what is missing at its end."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from antiphon.turn.deltas import PartKind
+from antiphon.turn.fold import kind_of, text_at
+from antiphon.turn.writers import row
+from antiphon.wire.content import Logprob, TopLogprob
+from antiphon.wire.items import Item, Message
+from antiphon.wire.struct import UNSET
+
+__all__ = ["OpenItem", "OpenPart", "id_of", "is_answer", "listed", "missing", "texts_of", "with_bytes"]
+
+
+class OpenPart:
+    """A content part that is being said: its place in the item, the words so far, how many annotations."""
+
+    __slots__ = ("cited", "index", "kind", "pieces")
+
+    def __init__(self, kind: PartKind, index: int, pieces: list[str]) -> None:
+        self.kind: PartKind = kind
+        self.index = index
+        self.pieces = pieces
+        self.cited = 0
+
+
+class OpenItem:
+    """An item that was started and is not done."""
+
+    __slots__ = ("commands", "is_partial", "is_written", "key", "kind", "part", "pieces", "seen")
+
+    def __init__(self, key: int, kind: str, pieces: list[str], *, is_partial: bool) -> None:
+        self.key = key
+        self.kind = kind
+        self.part: OpenPart | None = None
+        self.seen: set[tuple[bool, int]] = set()
+        """The parts so far: whether in the summary, and the index there."""
+        self.pieces = pieces
+        """What was written into a call."""
+        self.is_written = False
+        """Whether that is all of it."""
+        self.is_partial = is_partial
+        """Whether its beginning came before the item and is lost: then nothing is told of it before its end."""
+        self.commands: list[list[str]] = []
+
+
+class Identity(msgspec.Struct):
+    id: str | None = None
+
+
+_identity: Final = msgspec.json.Decoder(Identity).decode
+
+
+def id_of(item: msgspec.Raw) -> str | None:
+    return _identity(item).id or None
+
+
+def is_answer(item: Item) -> bool:
+    """Some servers repeat messages of the input in their output; these are no answer."""
+    return not isinstance(item, Message) or item.role == "assistant"
+
+
+def listed(texts: list[list[str]]) -> list[str]:
+    """A new text among these, still empty."""
+    pieces: list[str] = []
+    texts.append(pieces)
+    return pieces
+
+
+def missing(pieces: list[str], text: str) -> str:
+    """What is left of a text after its pieces; nothing if they are not its beginning."""
+    said = "".join(pieces)
+    return text[len(said) :] if text.startswith(said) else ""
+
+
+def texts_of(item: Any) -> list[str]:
+    """The words of an item of which nothing was told by deltas."""
+    parts = [*_list(item, "content"), *_list(item, "summary")]
+    growth = row(kind_of(item)).growth
+    words = [text_at(part, (name,)) for part in parts for name in ("text", "refusal")]
+    return [*words, *([text_at(item, growth.field)] if growth is not None else [])]
+
+
+def _list(item: Any, name: str) -> list[Any]:
+    value = getattr(item, name, None)
+    return value if isinstance(value, list) else []
+
+
+def with_bytes(logprobs: list[Logprob]) -> list[Logprob]:
+    """Log probabilities with the UTF-8 of their tokens, which the API tells in parts and not in events."""
+    for entry in logprobs:
+        _set_bytes(entry)
+        for likely in entry.top_logprobs or ():
+            _set_bytes(likely)
+    return logprobs
+
+
+def _set_bytes(entry: Logprob | TopLogprob) -> None:
+    if entry.bytes is UNSET:
+        entry.bytes = list(entry.token.encode())
