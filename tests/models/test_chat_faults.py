@@ -20,7 +20,7 @@ IDLE = 0.2
 MAX_LINE = 12 * 2**20
 
 ALSO = {"bad_chunk_size": "http_502", "content_length_too_small": "http_502"}
-"""The fault arrives in one piece with the head of the answer: aiohttp reads it as a whole, and refuses it as a whole."""
+"""The fault comes in one piece with the head of the answer, and aiohttp refuses the whole piece."""
 
 
 def chat(upstream: FakeUpstream) -> ChatCompletions:

@@ -1,6 +1,7 @@
 """The text of a custom tool, out of arguments that are cut anywhere, also inside an escape."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ def text_of(*pieces: str) -> str:
 
 def cut(text: str, cuts: list[int]) -> list[str]:
     bounds = sorted({0, len(text), *(at for at in cuts if at < len(text))})
-    return [text[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(bounds)]
 
 
 @given(text=st.text(), ascii_only=st.booleans(), indent=st.sampled_from([None, 2]), cuts=st.lists(st.integers(0, 200)))

@@ -12,6 +12,7 @@ TABLE = [
     (errors.PermissionDenied, 403, "invalid_request_error", None, None),
     (errors.NotFound, 404, "invalid_request_error", None, None),
     (errors.MethodNotAllowed, 405, "invalid_request_error", "method_not_supported", None),
+    (errors.RequestTimeout, 408, "invalid_request_error", "request_timeout", None),
     (errors.Conflict, 409, "invalid_request_error", "conflict", None),
     (errors.PayloadTooLarge, 413, "invalid_request_error", "payload_too_large", None),
     (errors.UnsupportedMediaType, 415, "invalid_request_error", "unsupported_content_type", None),

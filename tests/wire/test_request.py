@@ -255,20 +255,32 @@ def test_a_body_that_is_no_json_object_is_refused(sent: bytes, code: str) -> Non
         ({"prompt": {}}, "Missing required parameter: 'prompt.id'."),
         (
             {"safety_identifier": "a" * 129},
-            "Invalid 'safety_identifier': string too long. Expected a string with maximum length 128, but got a string with length 129 instead.",
+            (
+                "Invalid 'safety_identifier': string too long. "
+                "Expected a string with maximum length 128, but got a string with length 129 instead."
+            ),
         ),
         (
             {"context_management": []},
-            "Invalid 'context_management': empty array. Expected an array with minimum length 1, but got an array with length 0 instead.",
+            (
+                "Invalid 'context_management': empty array. "
+                "Expected an array with minimum length 1, but got an array with length 0 instead."
+            ),
         ),
         ({"metadata": {"a" * 65: ""}}, "Invalid 'metadata': key too long. Expected keys with maximum length 64."),
         (
             {"metadata": dict.fromkeys("abcdefghijklmnopq", "")},
-            "Invalid 'metadata': too many properties. Expected an object with at most 16 properties, but got an object with 17 properties instead.",
+            (
+                "Invalid 'metadata': too many properties. "
+                "Expected an object with at most 16 properties, but got an object with 17 properties instead."
+            ),
         ),
         (
             {"tools": [{"type": "function", "name": ""}]},
-            "Invalid 'tools[0].name': string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{1,128}$'.",
+            (
+                "Invalid 'tools[0].name': string does not match pattern. "
+                "Expected a string that matches the pattern '^[a-zA-Z0-9_-]{1,128}$'."
+            ),
         ),
     ],
 )

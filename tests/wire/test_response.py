@@ -61,7 +61,8 @@ def test_a_response_of_another_server_may_be_short_and_strange() -> None:
     sent = decode_response(
         b'{"object":"response","id":"resp_1","created_at":1.5,"model":"m","status":"completed","new_key":1,'
         b'"output":[{"type":"function_call","arguments":{}},{"type":"message","role":"assistant","content":[]}],'
-        b'"tools":[{"type":"function","name":"not a name"}],"usage":{"input_tokens":1,"output_tokens":2,"total_tokens":3}}'
+        b'"tools":[{"type":"function","name":"not a name"}],'
+        b'"usage":{"input_tokens":1,"output_tokens":2,"total_tokens":3}}'
     )
     assert sent.output == [
         Opaque({"type": "function_call", "arguments": {}}),

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from antiphon.config.settings import Keyed
 from antiphon.wire.errors import Unavailable
 
-__all__ = ["KeyCommand", "KeyFile", "KeySource", "NoKey", "key_at_hand", "key_source"]
+__all__ = ["KeyCommand", "KeyFile", "KeySource", "NoKey", "key_at_hand", "key_now", "key_source"]
 
 KeySource: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 """A key, or what gives one each time it is asked. Raises NoKey if there is none to be had."""
@@ -50,6 +50,13 @@ def key_source(settings: Keyed) -> KeySource:
     if settings.api_key_command is not None:
         return KeyCommand(settings.api_key_command)
     return None
+
+
+async def key_now(settings: Keyed) -> str | None:
+    """The key of a table as it is now. Raises NoKey."""
+    source = key_source(settings)
+    given = source() if callable(source) else source
+    return given if given is None or isinstance(given, str) else await given
 
 
 def key_at_hand(settings: Keyed) -> Callable[[], str | None]:

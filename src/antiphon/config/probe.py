@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["ListedModel", "NoAnswer", "Reply", "ask", "list_models"]
+from antiphon.config.settings import UpstreamSettings
+
+__all__ = ["ListedModel", "NoAnswer", "Reply", "ask", "ask_for_models", "ask_upstream", "list_models"]
 
 _LARGEST: Final = 4 * 2**20
 
@@ -129,3 +131,16 @@ def list_models(reply: Reply) -> list[ListedModel]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NoAnswer("the answer is no list of models") from error
     return [model for model in listed if model.id and model.id.isprintable() and len(model.id) <= 256]
+
+
+def ask_for_models(settings: UpstreamSettings, key: str | None, patience: float) -> list[ListedModel]:
+    """The models that a configured upstream lists. Raises NoAnswer."""
+    return list_models(ask_upstream(settings, key, "/models", patience))
+
+
+def ask_upstream(settings: UpstreamSettings, key: str | None, path: str, patience: float) -> Reply:
+    """GET a path below a configured upstream's address, with its key and headers. Raises NoAnswer."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers |= {name: value.reveal() for name, value in settings.headers.items()}
+    url = settings.base_url.rstrip("/") + path
+    return ask(url, headers=headers, connect=patience, patience=patience, verify=settings.verify)

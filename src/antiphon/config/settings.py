@@ -167,7 +167,10 @@ class ResponsesSettings(UpstreamSettings, kw_only=True, frozen=True):
     """A model behind another server of the Responses API."""
 
     store: bool = False
-    tools_left_out: tuple[str, ...] = ()
+    tools_left_out: frozenset[str] = frozenset()
+    encrypted_reasoning: bool = True
+    plain_reasoning: bool = True
+    encoding: str = ""
 
 
 class PluginSettings(ModelSettings, kw_only=True, frozen=True):

@@ -105,7 +105,9 @@ class Run:
         says no, the run does nothing.
         """
         self.task = asyncio.create_task(self._perform(admit))
-        if hold is not None:
+        if hold == 0:
+            self.open()
+        elif hold is not None:
             handle = asyncio.get_running_loop().call_later(hold, self.open)
             self.task.add_done_callback(lambda _: handle.cancel())
 
@@ -212,6 +214,8 @@ class Run:
             self._note("cancelled", {"at": self.clock.now()})
             self.machine.fold.cancel()
             self._end([])
+        elif self.log is not None:
+            self.log.fail(Unavailable("The server stopped working on this response."))
 
     def _end(self, told: Sequence[Event]) -> None:
         if self.journal is not None and self.record is not None:

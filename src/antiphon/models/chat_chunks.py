@@ -151,7 +151,7 @@ def decode_head(data: bytes) -> Head:
     """What the chunk says of itself; nothing if that is not what it should be."""
     try:
         return _decode_head(data)
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         return Head()
 
 

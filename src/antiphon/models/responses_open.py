@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
-
 from antiphon.turn.deltas import PartKind
 from antiphon.turn.fold import kind_of, text_at
 from antiphon.turn.writers import row
@@ -13,7 +11,7 @@ from antiphon.wire.content import Logprob, TopLogprob
 from antiphon.wire.items import Item, Message
 from antiphon.wire.struct import UNSET
 
-__all__ = ["OpenItem", "OpenPart", "id_of", "is_answer", "listed", "missing", "texts_of", "with_bytes"]
+__all__ = ["OpenItem", "OpenPart", "advances", "is_answer", "listed", "missing", "texts_of", "with_bytes"]
 
 
 class OpenPart:
@@ -31,7 +29,20 @@ class OpenPart:
 class OpenItem:
     """An item that was started and is not done."""
 
-    __slots__ = ("commands", "is_partial", "is_written", "key", "kind", "part", "pieces", "seen")
+    __slots__ = (
+        "commands",
+        "images",
+        "is_partial",
+        "is_written",
+        "key",
+        "kind",
+        "part",
+        "pieces",
+        "printed",
+        "printing",
+        "rank",
+        "seen",
+    )
 
     def __init__(self, key: int, kind: str, pieces: list[str], *, is_partial: bool) -> None:
         self.key = key
@@ -45,23 +56,34 @@ class OpenItem:
         """Whether that is all of it."""
         self.is_partial = is_partial
         """Whether its beginning came before the item and is lost: then nothing is told of it before its end."""
+        self.rank = -1
+        """How far its tool has come: the place of its last step among those of its kind."""
+        self.images = 0
+        """How many previews of an image were told."""
         self.commands: list[list[str]] = []
-
-
-class Identity(msgspec.Struct):
-    id: str | None = None
-
-
-_identity: Final = msgspec.json.Decoder(Identity).decode
-
-
-def id_of(item: msgspec.Raw) -> str | None:
-    return _identity(item).id or None
+        self.printed = 0
+        """Of how many commands the whole output was told."""
+        self.printing: dict[str, list[str]] = {"stdout": [], "stderr": []}
+        """What the next one has printed."""
 
 
 def is_answer(item: Item) -> bool:
     """Some servers repeat messages of the input in their output; these are no answer."""
     return not isinstance(item, Message) or item.role == "assistant"
+
+
+REPEATED: Final = frozenset({"searching", "partial_image", "compacting"})
+"""Steps that may come several times."""
+
+
+def advances(opened: OpenItem, step: str) -> bool:
+    """Whether a step is a step on, or again one that may be repeated; if so, the item has made it."""
+    steps = tuple(row(opened.kind).steps)
+    rank = steps.index(step) if step in steps else len(steps)
+    if rank < opened.rank or (rank == opened.rank and step not in REPEATED):
+        return False
+    opened.rank = rank
+    return True
 
 
 def listed(texts: list[list[str]]) -> list[str]:

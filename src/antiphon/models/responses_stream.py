@@ -17,7 +17,16 @@ from antiphon.models import responses_events as heard
 from antiphon.models.responses_end import Fields, field, incomplete_reason, refusal, settled, usage_of
 from antiphon.models.responses_ids import NO_MARK, ours
 from antiphon.models.responses_items import annotation, as_known, begun, received
-from antiphon.models.responses_open import OpenItem, OpenPart, id_of, is_answer, listed, missing, texts_of, with_bytes
+from antiphon.models.responses_open import (
+    OpenItem,
+    OpenPart,
+    advances,
+    is_answer,
+    listed,
+    missing,
+    texts_of,
+    with_bytes,
+)
 from antiphon.turn import deltas
 from antiphon.turn.deltas import (
     Annotated,
@@ -162,12 +171,14 @@ class ResponseReader:
         if event.output_index is not None:
             return event.output_index
         newest = max(self._told, default=0)
-        return self._indexes.get(event.item_id, newest) if event.item_id else newest
+        return self._indexes.get(ours(event.item_id, self._mark), newest) if event.item_id else newest
 
     def _start(self, index: int, item: Item) -> OpenItem:
         kind = kind_of(item)
         opened = self._items[index] = OpenItem(index, kind, listed(self._words), is_partial=index in self._lost)
         self._told.add(index)
+        if item.id:
+            self._indexes[item.id] = index
         self._out.append(ItemStarted(index, begun(item)))
         return opened
 
@@ -176,13 +187,10 @@ class ResponseReader:
         if item is None:
             raise UpstreamMalformed("The upstream began an item that cannot be read.")
         index = len(self._told) if event.output_index is None else event.output_index
-        sent_id = id_of(event.item)
         if index in self._told:
-            if index in self._items if sent_id is None else self._indexes.get(sent_id) == index:
+            if index in self._items if not item.id else self._indexes.get(item.id) == index:
                 return
             self._close(index)  # two items with one index: what comes now is the second one's
-        if sent_id is not None:
-            self._indexes[sent_id] = index
         if is_answer(item):
             self._start(index, item)
         else:
@@ -220,6 +228,8 @@ class ResponseReader:
                 final = parts[part.index]
                 self._rest(opened, part, text_at(final, ("text",)) or text_at(final, ("refusal",)))
                 self._cite_rest(opened, part, getattr(final, "annotations", ()))
+        elif opened.kind == "shell_call_output" and opened.printed < len(item.output):
+            self._end_printed(opened, [item.output[opened.printed]])
         elif not opened.pieces:
             (self._thoughts if opened.kind == "reasoning" else self._words).append(texts_of(item))
 
@@ -247,8 +257,6 @@ class ResponseReader:
         if index in self._told:
             return None
         own: dict[str, Any] = {"id": ours(event.item_id, self._mark)} if event.item_id else {}
-        if event.item_id:
-            self._indexes[event.item_id] = index
         if _OWNERS[kind] == "reasoning":
             return self._start(index, Reasoning(**own, summary=[]))
         return self._start(index, Message(**own, role="assistant", status="in_progress", content=[]))
@@ -333,12 +341,16 @@ class ResponseReader:
     def _step(self, step: str, event: heard.Heard, fields: dict[str, Any]) -> None:
         """A hosted tool moves on. As long as its call is not written out, a step would end the writing too early."""
         opened = self._items.get(self._place(event))
-        if opened is not None and (opened.is_written or row(opened.kind).growth is None):
+        is_free = opened is not None and (opened.is_written or row(opened.kind).growth is None)
+        if opened is not None and is_free and advances(opened, step):
             self._out.append(Progress(opened.key, step, fields))
 
     def _partial_image(self, event: heard.Loose) -> None:
-        known = {name: value for name, value in event.fields.items() if name in _IMAGE_FIELDS and value is not None}
-        self._step("partial_image", event, known)
+        opened = self._items.get(self._place(event))
+        if opened is not None and "partial_image_b64" in event.fields:
+            known = {name: value for name, value in event.fields.items() if name in _IMAGE_FIELDS and value is not None}
+            self._step("partial_image", event, {**known, "partial_image_index": opened.images})
+            opened.images += 1
 
     def _command(self, event: heard.CommandDelta) -> None:
         self._tell_command(event, event.delta)
@@ -365,12 +377,30 @@ class ResponseReader:
         opened = self._items.get(self._place(event))
         if opened is None or opened.kind != "shell_call_output":
             return
-        index = event.command_index
+        if event.command_index != opened.printed:
+            return  # out of order: the machine tells it when the item is done
         if event.output is not None:
-            output = [as_known(each, ShellOutput) for each in event.output]
-            self._out.append(CommandOutput(opened.key, index, output=output))
+            self._end_printed(opened, [as_known(each, ShellOutput) for each in event.output])
         elif event.delta is not None:
-            self._out.append(CommandOutput(opened.key, index, event.delta.stdout, event.delta.stderr))
+            self._print(opened, stdout=event.delta.stdout, stderr=event.delta.stderr)
+
+    def _print(self, opened: OpenItem, **pieces: str | None) -> None:
+        told = {name: text for name, text in pieces.items() if text}
+        for name, text in told.items():
+            opened.printing[name].append(text)
+        if told:
+            self._out.append(CommandOutput(opened.key, opened.printed, told.get("stdout"), told.get("stderr")))
+
+    def _end_printed(self, opened: OpenItem, output: list[Any]) -> None:
+        """The whole output of the next command. Where it is not what was said piece by piece, that stays said."""
+        whole = {name: "".join(text_at(each, (name,)) for each in output) for name in opened.printing}
+        self._print(opened, **{name: missing(opened.printing[name], text) for name, text in whole.items()})
+        said = {name: "".join(pieces) for name, pieces in opened.printing.items()}
+        if said != whole and isinstance(last := output[-1] if output else None, ShellOutput):
+            output = [msgspec.structs.replace(last, **said)]
+        self._out.append(CommandOutput(opened.key, opened.printed, output=output))
+        opened.printed += 1
+        opened.printing = {"stdout": [], "stderr": []}
 
     def _unknown(self, event: heard.Loose) -> None:
         """An event of an item that is open is told as it is; all others say nothing about the answer."""

@@ -65,15 +65,17 @@ async def _serve(
 ) -> None:
     engine = build()
     await engine.start()
-    server = _Server(create_app(engine, options), engine, options.grace, lambda: on_ready(engine))
+    server = Server(create_app(engine, options), engine, options.grace, lambda: on_ready(engine))
     gc.freeze()  # what is loaded stays: the collector need not look at it again
     await server.serve(sockets=[listener])
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, with our start and our end."""
 
-    def __init__(self, app: ASGIApp, engine: Engine, grace: float, on_ready: Callable[[], Any]) -> None:
+    def __init__(
+        self, app: ASGIApp, engine: Engine, grace: float, on_ready: Callable[[], Any], *, signals: bool = True
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -90,12 +92,13 @@ class _Server(uvicorn.Server):
         self._engine = engine
         self._grace = grace
         self._on_ready = on_ready
+        self._signals = signals
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals end the server; the process then ends as it does when nothing is wrong."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if self._signals else ():
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 

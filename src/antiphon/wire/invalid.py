@@ -236,7 +236,7 @@ def _tell_properties(place: Place, found: re.Match[str]) -> InvalidRequest:
 
 
 def _tell_pattern(place: Place, found: re.Match[str]) -> InvalidRequest:
-    pattern = found[1].replace(r"\\Z", "$")  # Python's own word for the end, at which it allows no newline
+    pattern = found[1].replace(r"(?!\\n)", "")  # only there because Python's `$` means something else than others'
     message = (
         f"Invalid {_named(place.param)}: string does not match pattern. "
         f"Expected a string that matches the pattern {pattern}."

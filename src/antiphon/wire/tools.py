@@ -60,7 +60,8 @@ __all__ = [
 ]
 
 Json = dict[str, Any]
-Name = Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,128}\\Z")]
+# Python's `$` also matches before a last newline, JSON Schema's does not: `(?!\n)` makes them the same.
+Name = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}(?!\n)$")]
 Callers = list[Literal["direct", "programmatic"]]
 
 
@@ -359,7 +360,7 @@ class FormatText(Typed, tag="text", kw_only=True):
 class FormatJsonSchema(Typed, tag="json_schema", kw_only=True):
     """JSON that satisfies `schema_` (on the wire: `schema`)."""
 
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}\\Z")]
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,64}(?!\n)$")]
     schema_: Json = field(name="schema")
     description: Maybe[str | None] = UNSET
     strict: Maybe[bool | None] = UNSET

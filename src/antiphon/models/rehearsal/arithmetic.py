@@ -23,7 +23,9 @@ _SPOKEN: tuple[tuple[str, str], ...] = (
 )
 _EXPRESSION = re.compile(r"[-(\s]*\d[\d\s.+\-*/^%()]*")
 _TOKEN = re.compile(r"\s*(?:(\d{1,30}(?:\.\d{1,30})?)|([-+*/^%()]))")
-_ASKED = re.compile(r"\b(?:what(?:'s| is| are)|how much|calculate|compute|work out|solve|evaluate)\b|=\s*\??\s*$", re.I)
+_ASKED = re.compile(
+    r"\b(?:what(?:'s| is| are)|how much|calculate|compute|work out|solve|evaluate)\b|=\s*\??\s*$", re.IGNORECASE
+)
 _NO_SUM = re.compile(r"\d{4}-\d\d-\d\d|\d+\s*-\s*\d+\s*-\s*\d+|^\W*\d+(?:\.\d+)*\W*$")
 _LARGEST = 10**60
 _LARGEST_POWER = 128

@@ -19,7 +19,7 @@ from antiphon.models.rehearsal.directives import Call
 from antiphon.models.rehearsal.grammar import custom_input
 from antiphon.models.rehearsal.offers import Offer
 from antiphon.models.rehearsal.patches import Operation, commands, operations
-from antiphon.models.rehearsal.schema import NOTHING, satisfying, validator
+from antiphon.models.rehearsal.schema import satisfying, validator
 from antiphon.models.rehearsal.values import Values, fenced, parts_of
 from antiphon.models.rehearsal.words import STOP_WORDS, words_in
 from antiphon.wire import items
@@ -86,7 +86,7 @@ def _score(offer: Offer, message: str, words: frozenset[str], shared: Counter[st
 
 def _score_named(offer: Offer, message: str, words: frozenset[str], shared: Counter[str]) -> int:
     """Points for a tool that has a name. A part of the name that many tools share says less."""
-    if "_" in offer.name and offer.name in message or f"`{offer.name}`" in message:
+    if ("_" in offer.name and offer.name in message) or f"`{offer.name}`" in message:
         return _NAMED_WHOLE
     named = sum(_NAMED // shared[part] for part in _name_parts(offer) & words)
     described = _DESCRIBED * len(_stems(words_in(_description(offer))) & words)
@@ -170,7 +170,7 @@ def _functions(offer: Offer, tool: FunctionTool, message: str, ids: Ids, dice: D
 
 def _several(schema: dict[str, Any], arguments: dict[str, Any], message: str) -> list[dict[str, Any]]:
     """The arguments once for each thing that the message lists, where one of them is an argument."""
-    listed = Values(message).names()[:_MOST_CALLS]
+    listed = Values(message).names[:_MOST_CALLS]
     key = next((key for key, value in arguments.items() if value in listed), None)
     check = validator(schema)
     if key is None or check is None:

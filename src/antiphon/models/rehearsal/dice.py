@@ -19,10 +19,10 @@ _MASK = (1 << 64) - 1
 class Dice:
     """A sequence of numbers that its seed decides (SplitMix64)."""
 
-    __slots__ = ("_seed", "_state")
+    __slots__ = ("_state", "seed")
 
     def __init__(self, seed: str) -> None:
-        self._seed = seed
+        self.seed = seed
         self._state = int.from_bytes(hashlib.sha256(seed.encode("utf-8", "replace")).digest()[:8], "big")
 
     def below(self, limit: int) -> int:
@@ -44,7 +44,7 @@ class Dice:
 
     def fork(self, label: object) -> Dice:
         """Dice of their own for one purpose, so that drawing for another does not change what they show."""
-        return Dice(f"{self._seed}/{label}")
+        return Dice(f"{self.seed}/{label}")
 
 
 _PIECE = re.compile(r" ?\w{1,12}|\n{1,4}|[^\S\n]{1,8}|[^\w\s]{1,4}")

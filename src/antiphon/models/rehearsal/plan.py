@@ -21,11 +21,10 @@ from antiphon.models.rehearsal.directives import Script
 from antiphon.models.rehearsal.offers import Offer, allowed, must_call, offers
 from antiphon.models.rehearsal.reading import Reading
 from antiphon.models.rehearsal.schema import NOTHING, satisfying
-from antiphon.models.rehearsal.values import Values, fenced
-from antiphon.models.rehearsal.words import COMMON, babble, topic_of
+from antiphon.models.rehearsal.words import COMMON, babble
 from antiphon.turn.deltas import Delta, Text
 from antiphon.wire.content import Logprob, TopLogprob
-from antiphon.wire.tools import CodeInterpreterTool, FormatJsonSchema
+from antiphon.wire.tools import FormatJsonSchema
 
 _CLIENT_CALLS = frozenset(
     (
@@ -165,7 +164,8 @@ def _logprobs(reading: Reading) -> Logprobs:
 def _logprob(token: str, number: int, dice: Dice) -> Logprob:
     """The token itself is always the likeliest; the others follow at growing distance."""
     own = -dice.below(400) / 1000
-    others = dice.shuffled(COMMON)[: max(0, number - 1)]
-    likely = [(token, own), *((f" {word}", own - 1 - index / 2) for index, word in enumerate(others))][:number]
+    start = dice.below(len(COMMON))
+    others = ((f" {COMMON[start - rank]}", own - rank / 2) for rank in range(1, number))
+    likely = [(token, own), *others][:number]
     top = [TopLogprob(token=word, logprob=value, bytes=list(word.encode())) for word, value in likely]
     return Logprob(token=token, logprob=own, bytes=list(token.encode()), top_logprobs=top)

@@ -66,8 +66,10 @@ class Reading(msgspec.Struct):
     attachments: list[InputImage | InputFile]
     said: list[str]
     """The kinds of the items that this response has finished before it was interrupted."""
-    half: str | None
+    half: str
     """What was said of a message that is to be continued."""
+    half_notes: int
+    """How many annotations that part has."""
     call_ids: list[str]
     dice: Dice
 
@@ -108,12 +110,13 @@ def read(turn: Turn) -> Reading:
         request=turn.request,
         message=message,
         lines=lines,
-        earlier=[(item.role, separate(text_of(item))[0]) for item in heard[: max(newest, 0)] if _is_message(item)],
+        earlier=list(_earlier(heard[: max(newest, 0)])),
         outputs=list(_outputs(heard, newest + 1)),
         passages=list(_passages([*heard[newest + 1 :], *said])),
         attachments=list(_attachments(heard, newest)),
         said=[kind_of(item) for item in said if getattr(item, "status", None) != "incomplete"],
-        half=text_of(turn.prefix) if turn.prefix is not None else None,
+        half=text_of(turn.prefix),
+        half_notes=sum(len(part.annotations) for part in _parts(turn.prefix) if isinstance(part, OutputText)),
         call_ids=[item.call_id for item in turn.items if isinstance(item, CLIENT_CALLS)],
         dice=Dice(_fingerprint(turn.request, heard)),
     )
@@ -123,8 +126,10 @@ def _is_user(item: Item) -> bool:
     return isinstance(item, items.Message) and item.role == "user"
 
 
-def _is_message(item: Item) -> bool:
-    return isinstance(item, items.Message)
+def _earlier(heard: Iterable[Item]) -> Iterable[tuple[str, str]]:
+    for item in heard:
+        if isinstance(item, items.Message):
+            yield item.role, separate(text_of(item))[0]
 
 
 def _is_heard(item: Item) -> bool:
@@ -148,10 +153,15 @@ def text_of(item: Any) -> str:
 
 
 def _words(item: Any) -> list[str]:
-    content = getattr(item, "content", None)
-    if isinstance(content, str):
+    if isinstance(content := getattr(item, "content", None), str):
         return [content]
-    return [part.refusal if isinstance(part, Refusal) else part.text for part in content or () if _is_text(part)]
+    return [part.refusal if isinstance(part, Refusal) else part.text for part in _parts(item) if _is_text(part)]
+
+
+def _parts(item: Any) -> list[Any]:
+    """The parts of a message, none if it is a string or no message."""
+    content = getattr(item, "content", None)
+    return content if isinstance(content, list) else []
 
 
 def _is_text(part: Any) -> bool:
@@ -213,8 +223,7 @@ def _attachments(heard: Sequence[Item], newest: int) -> Iterable[InputImage | In
     """Images and files of the newest messages of the user, back to what the assistant said last."""
     start = max((at for at in range(newest) if not _is_user(heard[at])), default=-1)
     for item in heard[start + 1 : newest + 1]:
-        if isinstance(item, items.Message) and not isinstance(item.content, str):
-            yield from (part for part in item.content if isinstance(part, InputImage | InputFile))
+        yield from (part for part in _parts(item) if isinstance(part, InputImage | InputFile))
 
 
 # What decides the words, and what they count
@@ -236,8 +245,7 @@ def _plain(value: Any) -> Any:
 def _telling(item: Item) -> Any:
     """An item without what says nothing. A message is its role, text and attachments, in whatever form it was sent."""
     if isinstance(item, items.Message):
-        others = [part for part in item.content if not _is_text(part)] if not isinstance(item.content, str) else []
-        return [item.role, text_of(item), others]
+        return [item.role, text_of(item), [part for part in _parts(item) if not _is_text(part)]]
     fields = item.fields if isinstance(item, Opaque) else msgspec.to_builtins(item, enc_hook=_fields_of)
     return {key: value for key, value in fields.items() if key not in _SILENT}
 
@@ -256,6 +264,6 @@ def input_tokens(turn: Turn) -> int:
 
 def _tokens_of(item: Item) -> int:
     if isinstance(item, items.Message):
-        files = 0 if isinstance(item.content, str) else sum(not _is_text(part) for part in item.content)
+        files = sum(not _is_text(part) for part in _parts(item))
         return count(text_of(item)) + TOKENS_A_FILE * files
     return count(encode(_telling(item)).decode())

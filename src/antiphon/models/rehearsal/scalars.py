@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any
 
@@ -14,9 +14,22 @@ from antiphon.models.rehearsal.pattern import matching
 from antiphon.models.rehearsal.values import Values, spoken
 from antiphon.models.rehearsal.words import COMMON, sentences
 
+
+def _date(dice: Dice) -> str:
+    return f"20{20 + dice.below(10)}-{1 + dice.below(12):02}-{1 + dice.below(28):02}"
+
+
+def _time(dice: Dice) -> str:
+    return f"{dice.below(24):02}:{dice.below(60):02}:{dice.below(60):02}"
+
+
+def _hex(dice: Dice, length: int) -> str:
+    return "".join(dice.pick("0123456789abcdef") for _ in range(length))
+
+
 _MADE: dict[str, Callable[[Dice], str]] = {
     "date-time": lambda dice: f"{_date(dice)}T{_time(dice)}Z",
-    "date": lambda dice: _date(dice),
+    "date": _date,
     "time": lambda dice: f"{_time(dice)}Z",
     "duration": lambda dice: f"P{1 + dice.below(28)}D",
     "email": lambda dice: f"{dice.pick(COMMON)}@example.com",
@@ -41,18 +54,6 @@ _SPREAD = 99
 """How many steps above the least number an invented one may be."""
 
 
-def _date(dice: Dice) -> str:
-    return f"20{20 + dice.below(10)}-{1 + dice.below(12):02}-{1 + dice.below(28):02}"
-
-
-def _time(dice: Dice) -> str:
-    return f"{dice.below(24):02}:{dice.below(60):02}:{dice.below(60):02}"
-
-
-def _hex(dice: Dice, length: int) -> str:
-    return "".join(dice.pick("0123456789abcdef") for _ in range(length))
-
-
 def types_of(schema: Schema) -> frozenset[str]:
     """The types that a schema names."""
     kind = schema.get("type", ())
@@ -75,7 +76,7 @@ def _type_of(value: Any) -> frozenset[str]:
     return frozenset(("null",))
 
 
-@cache
+@lru_cache(maxsize=256)
 def _schema_check(pattern: str) -> Callable[[Any], bool]:
     import jsonschema_rs
 
@@ -173,13 +174,16 @@ class _Limits:
         under = self._high is None or value < self._high or (value == self._high and not self._below)
         return over and under
 
+    def _start(self, step: Fraction) -> Fraction:
+        """Where to look for a number: from the lower limit, or a little below the upper one."""
+        if self._low is not None:
+            return self._low
+        return Fraction(1) if self._high is None else min(Fraction(1), self._high - 9 * step)
+
     def invented(self, dice: Dice) -> Fraction:
         """Any number that is admitted. Raises Impossible."""
         step = self._step()
-        start = (
-            self._low if self._low is not None else Fraction(1) if self._high is None else min(1, self._high - 9 * step)
-        )
-        first = ceil(start / step)
+        first = ceil(self._start(step) / step)
         last = first + _SPREAD if self._high is None else min(floor(self._high / step), first + _SPREAD)
         options = [number * step for number in range(first, last + 1) if self.admit(number * step)]
         if not options and self._low is not None and self.admit(self._low):

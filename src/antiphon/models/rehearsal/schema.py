@@ -61,9 +61,7 @@ def validator(schema: Schema) -> Callable[[Any], bool] | None:
         return None
 
 
-def satisfying(
-    schema: Schema, message: str, dice: Dice, ignored: Collection[str] = (), *, frugal: bool = False
-) -> Any:
+def satisfying(schema: Schema, message: str, dice: Dice, ignored: Collection[str] = (), *, frugal: bool = False) -> Any:
     """A JSON value that satisfies the schema, or `NOTHING`.
 
     `ignored` are words of the message that are no values. `frugal` makes optional properties only if the message holds
@@ -236,7 +234,7 @@ class _Maker:
             rule = {"allOf": [{"type": "string"}, schema["propertyNames"]]}
             yield from (str(self._make(rule, "name", depth + 1)) for _ in range(_MOST_NAMES))
             return
-        yield from (name for name in self._values.strings() if len(name) < 40)
+        yield from (name for name in self._values.strings if len(name) < 40)
         yield from self._dice.shuffled(COMMON)
 
     # Arrays
@@ -270,7 +268,7 @@ class _Maker:
         """What the message lists, where the items are plain strings."""
         flat = self._resolver.flat(rule)
         plain = flat.get("type") == "string" and not flat.keys() & {"enum", "const", "pattern", "format", "anyOf"}
-        return self._values.strings()[:_MOST_ITEMS] if plain else []
+        return self._values.strings[:_MOST_ITEMS] if plain else []
 
     def _members(self, rule: Any, name: str, depth: int) -> Iterator[Any]:
         yield from self._listed(rule)

@@ -71,12 +71,14 @@ def _own_words(_: re.Match[str], reading: Reading) -> str:
     return f"I said: “{cut(said[-1])}”" if said else "I have said nothing before."
 
 
-def _remembered(found: re.Match[str], reading: Reading) -> str | None:
+_CALLED = re.compile(r"\b(?i:my name is|i am called|call me|i['’]m|i am) ([A-ZÀ-Þ][\w’'-]*(?: [A-ZÀ-Þ][\w’'-]*)*)")
+
+
+def _remembered(found: re.Match[str], reading: Reading) -> str:
     """A thing of which the user said what it is: `my favourite colour is green`."""
-    thing = " ".join(found["thing"].lower().split())
-    told = re.compile(rf"\bmy {re.escape(thing)} (?:is|are|was) ([^.,;!?\n]+)", re.IGNORECASE)
-    if thing == "name":
-        told = re.compile(r"\b(?:my name is|i am called|call me|i'm|i am) ([A-ZÀ-Þ][\w’'-]*(?: [A-ZÀ-Þ][\w’'-]*)*)")
+    thing = " ".join((found.groupdict().get("thing") or "name").lower().split())
+    stated = re.compile(rf"\bmy {re.escape(thing)} (?:is|are|was) ([^.,;!?\n]+)", re.IGNORECASE)
+    told = _CALLED if thing == "name" else stated
     for text in reversed(reading.said_by("user")):
         if known := told.search(text):
             return f"You told me: your {thing} is {known[1].strip()}."
@@ -198,7 +200,9 @@ def _coded(found: re.Match[str], reading: Reading) -> str:
         body = f'def rehearse(times: int) -> list[str]:\n    """{topic}"""\n    return ["rehearsal"] * times'
     else:
         body = f"// {topic}\nfunction rehearse(times) {{\n  return Array(times).fill('rehearsal');\n}}"
-    return f"I cannot write a program that I was not given; this one shows how code looks:\n\n```{language}\n{body}\n```"
+    return (
+        f"I cannot write a program that I was not given; this one shows how code looks:\n\n```{language}\n{body}\n```"
+    )
 
 
 def _tabled(_: re.Match[str], reading: Reading) -> str:
@@ -256,22 +260,30 @@ SKILLS: tuple[Row, ...] = (
     _row(r"\bwhat (?:was|is) my (?P<which>first|last|previous) (?:message|question|sentence)\b", _recalled),
     _row(r"\bwhat (?:did|have) you (?:say|said|answer|answered|tell me|told me)\b", _own_words),
     _row(r"\bwhat(?:'s|’s| is| was| are) my (?P<thing>\w+(?: \w+)?)\s*\?", _remembered),
-    _row(r"\bwho am (?P<thing>i)\b", lambda _, reading: _remembered(_NAME_ASKED, reading)),
+    _row(r"\bwho am i\b", _remembered),
     _row(
         r"\b(?:what(?:'s|’s| is)? (?:the )?(?:current |today['’]s )?(?:date|time|day|year)\b(?! (?:of|for|in))|"
         r"what (?:day|time|date|year) is it|today['’]s date)",
         _no_clock,
     ),
-    _row(_POLITE + r"(?:repeat|echo)(?: after me| this| exactly)*:?\s+(?P<text>.+?)(?:[ ,]+(?P<times>\w+) times)?[.]?\Z",
-         _repeated, exact=True),
-    _row(_POLITE + r"say(?: exactly| only| just)?:?\s+(?P<text>[\"'“`].+[\"'”`])(?: (?P<times>\w+) times)?[.]?\Z",
-         _repeated, exact=True),
-    _row(_POLITE + r"say (?:exactly|only|just):?\s+(?P<text>.+?)(?: (?P<times>\w+) times)?[.]?\Z",
-         _repeated, exact=True),
+    _row(
+        _POLITE
+        + r"(?:repeat|echo)(?: after me| this| exactly)*:?\s+(?P<text>.+?)(?:[ ,]{1,2}(?P<times>\w+) times)?[.]?\Z",
+        _repeated,
+        exact=True,
+    ),
+    _row(
+        _POLITE + r"say(?: exactly| only| just)?:?\s+(?P<text>[\"'“`].+[\"'”`])(?: (?P<times>\w+) times)?[.]?\Z",
+        _repeated,
+        exact=True,
+    ),
+    _row(
+        _POLITE + r"say (?:exactly|only|just):?\s+(?P<text>.+?)(?: (?P<times>\w+) times)?[.]?\Z", _repeated, exact=True
+    ),
     _row(_POLITE + r"count (?:(?:up |down )?from (?P<first>\w+) )?(?:up |down )?to (?P<last>\w+)", _counted_up),
     _row(
-        r"\bhow (?:many|often)(?: times)?(?: is| does)?(?: the)?(?: letter)? ['\"“‘]?(?P<letter>\w)['\"”’]?(?:['’]?s)?"
-        r"(?: are| is| appear| occur)*(?: there)? in (?:the word )?['\"“‘]?(?P<word>\w+)",
+        r"\bhow (?:many|often)(?: times)?(?: is| does)?(?: the)?(?: letter)? ['\"“]?(?P<letter>\w)['\"”’]?(?:['’]?s)?"
+        r"(?: are| is| appear| occur)*(?: there)? in (?:the word )?['\"“]?(?P<word>\w+)",
         _letters,
     ),
     _row(
@@ -280,7 +292,9 @@ SKILLS: tuple[Row, ...] = (
         _measured,
     ),
     _row(_POLITE + r"spell(?: out)?(?: the word)?:?\s+(?P<text>.+)", _spelt),
-    _row(_POLITE + r"(?:reverse|say backwards|write backwards)(?: the (?:word|text|string))?:?\s+(?P<text>.+)", _reversed),
+    _row(
+        _POLITE + r"(?:reverse|say backwards|write backwards)(?: the (?:word|text|string))?:?\s+(?P<text>.+)", _reversed
+    ),
     _row(_POLITE + r"(?P<case>upper|lower)-?\s?case:?\s+(?P<text>.+)", _cased),
     _row(_POLITE + r"sort(?: these| the (?:words|names|list))?(?: alphabetically)?:\s*(?P<text>.+)", _sorted),
     _row(r"\b(?:summari[sz]e|sum up|tl;?dr)\b[^:.\n]*[:.\n]?\s*(?P<text>.*)", _summarised),
@@ -294,12 +308,11 @@ SKILLS: tuple[Row, ...] = (
     ),
     _row(r"\b(?:as|in) a table\b|\bmake a table\b", _tabled),
     _row(
-        r"\b(?:paragraphs?|markdown|essay|story|article|poem|in detail|explain|describe|write about|tell me (?:more )?about)\b",
+        r"\b(?:paragraphs?|markdown|essay|story|article|poem|in detail|explain|describe|write about|"
+        r"tell me (?:more )?about)\b",
         _essay,
     ),
     _row(r"\b(?:who|what) are you\b|\bwhat can you do\b|\A\s*help\W*\Z|\bwhich model\b", _identity),
     _row(r"\A\s*(?:hello|hi|hey|good (?:morning|evening|day))\b[^?]{0,40}\Z", _greeting),
     _row(r"\A\s*(?:thanks|thank you)\b", _thanks),
 )
-
-_NAME_ASKED = re.compile(r"(?P<thing>name)").fullmatch("name")

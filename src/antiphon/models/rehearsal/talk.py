@@ -156,9 +156,7 @@ def _quote(said: Answer, passages: Iterable[FileSearchResult]) -> None:
     for passage in list(passages)[:_MOST_PASSAGES]:
         name = passage.filename or passage.file_id or "a file"
         said.add(f"\n\n> {cut(passage.text or '')} — {name}")
-        said.note(
-            FileCitation(file_id=passage.file_id or "", filename=passage.filename or "", index=len(said.text))
-        )
+        said.note(FileCitation(file_id=passage.file_id or "", filename=passage.filename or "", index=len(said.text)))
 
 
 def _span(said: Answer) -> dict[str, int]:

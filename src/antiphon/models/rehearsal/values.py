@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import cached_property
 
 from antiphon.models.rehearsal.words import IMPERATIVES, STOP_WORDS, topic_of, words_in
 
-_LONGEST = 20_000
+_LONGEST = 8_000
 """Characters of a message that are searched for values."""
 
 _CAPITAL = r"(?!I\b)[A-ZÀ-Þ][\w’'-]*"
@@ -108,6 +109,7 @@ class Values:
         """Whether the message has a value that is meant for an argument of this name."""
         return any(value for way in _SURE_WAYS for value in way(self, name))
 
+    @cached_property
     def names(self) -> list[str]:
         """The names that the message lists: `Paris, Rome and Oslo`."""
         found = _LISTED.search(self.text)
@@ -116,10 +118,11 @@ class Values:
         parts = [_without_articles(part) for part in _SEPARATOR.split(found[0])]
         return [self._trimmed(parts[0]), *parts[1:]] if _starts_a_sentence(self.text, found.start()) else parts
 
+    @cached_property
     def strings(self) -> list[str]:
         """The things that the message lists: names, what follows a colon, or what is quoted."""
-        if names := self.names():
-            return names
+        if self.names:
+            return self.names
         if found := _AFTER_COLON.search(self.text):
             return [part.strip() for part in _SEPARATOR.split(found[1].strip(" ."))]
         return list(dict.fromkeys(quotations(self.text)))

@@ -1,0 +1,101 @@
+"""A real server in the test's own event loop: our app on uvicorn, on a free port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from antiphon.engine.clock import SystemClock
+from antiphon.engine.engine import Engine, EngineSettings
+from antiphon.ports import Catalog, Clock
+from antiphon.server.app import create_app
+from antiphon.server.call import ServerOptions
+from antiphon.server.run import Server, listen
+from antiphon.stores.sqlite import SQLiteStore
+from antiphon.testing import Only, ScriptedModel
+
+
+@dataclass
+class Serving:
+    """A running server and a client for it."""
+
+    engine: Engine
+    port: int
+    http: aiohttp.ClientSession
+    server: Server
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, Any, Any]:
+        """Status, JSON body and headers of an answer."""
+        if body is not None:
+            options["json"] = body
+        async with self.http.request(method, self.url + path, **options) as answer:
+            data = await answer.read()
+            return answer.status, json.loads(data), answer.headers
+
+    async def create(self, **body: Any) -> dict[str, Any]:
+        """A Response that is expected to be made."""
+        status, response, _ = await self.ask("POST", "/v1/responses", {"model": "scripted", "input": "Hi.", **body})
+        assert status == 200, response
+        return response
+
+    async def stream(self, **body: Any) -> bytes:
+        """All bytes of a streamed answer."""
+        sent = {"model": "scripted", "input": "Hi.", "stream": True, **body}
+        async with self.http.post(self.url + "/v1/responses", json=sent) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.read()
+
+
+def events(data: bytes) -> list[dict[str, Any]]:
+    """The events of an SSE stream, comments left out."""
+    return list(_events(data))
+
+
+def _events(data: bytes) -> Iterable[dict[str, Any]]:
+    for frame in data.decode().split("\n\n"):
+        lines = [line for line in frame.splitlines() if not line.startswith(":")]
+        if lines:
+            name, text = lines
+            event = json.loads(text.removeprefix("data: "))
+            assert name == f"event: {event['type']}"
+            yield event
+
+
+@asynccontextmanager
+async def serving(
+    model: ScriptedModel | Catalog | None = None,
+    *,
+    folder: Path | None = None,
+    clock: Clock | None = None,
+    settings: EngineSettings | None = None,
+    **options: Any,
+) -> AsyncIterator[Serving]:
+    """Serve a scripted model, or a whole catalog, until the end of the block."""
+    catalog = Only(model or ScriptedModel()) if model is None or isinstance(model, ScriptedModel) else model
+    with tempfile.TemporaryDirectory() as made:
+        store = SQLiteStore(folder or Path(made))
+        engine = Engine(catalog, store, clock or SystemClock(), settings or EngineSettings())
+        await engine.start()
+        listener = listen("127.0.0.1", 0)
+        ready = asyncio.Event()
+        app = create_app(engine, ServerOptions(**{"grace": 0.0, **options}))
+        server = Server(app, engine, 0.0, ready.set, signals=False)
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await ready.wait()
+        try:
+            async with aiohttp.ClientSession() as http:
+                yield Serving(engine, listener.getsockname()[1], http, server)
+        finally:
+            server.should_exit = True
+            await task
