@@ -43,7 +43,7 @@ from antiphon.ports import Choice, Model
 from antiphon.wire.errors import APIError, InvalidRequest
 from antiphon.wire.response import ModelObject
 
-__all__ = ["GROUP", "Backend", "Models", "compose"]
+__all__ = ["GROUP", "Backend", "Models", "SystemClock", "compose"]
 
 GROUP: Final = "antiphon.backends"
 """The group of entry points of backends."""
@@ -82,11 +82,10 @@ class Models:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`settings` by name; `answer_all`: rehearsal answers every name; `created`: what the list of models says."""
-        own = RehearsalSettings(backend=REHEARSAL)
-        self.settings: dict[str, ModelSettings] = {REHEARSAL: own, **settings}
+        self.settings = dict(settings)
+        self.settings.setdefault(REHEARSAL, RehearsalSettings(backend=REHEARSAL))
         self._answer_all = answer_all
         self._created = created
-        self._order = [*(name for name in settings if name != REHEARSAL), REHEARSAL]
         self._backends: dict[str, Backend] = {}
         self._choices: dict[str, Choice] = {}
         self._others = lru_cache(REMEMBERED)(self._other)
@@ -140,8 +139,18 @@ class Models:
     # Listing
 
     def names(self) -> list[str]:
-        """The names that are known without asking anybody, in the order of the configuration, rehearsal last."""
-        return [name for name in self._order if name != EVERY_OTHER]
+        """The names that are known without asking anybody, in the order of the configuration."""
+        return [name for name in self.settings if name != EVERY_OTHER]
+
+    @property
+    def other(self) -> str | None:
+        """Where names go that nothing else answers: to the address of an upstream, a backend, or nowhere."""
+        match self.settings.get(EVERY_OTHER):
+            case UpstreamSettings(base_url=base_url):
+                return base_url
+            case ModelSettings(backend=backend):
+                return backend
+        return REHEARSAL if self._answer_all else None
 
     @property
     def pass_through(self) -> frozenset[str]:
@@ -293,3 +302,19 @@ def _check_plugins(config: Config) -> None:
             source = config.source.name if config.source else ""
             reason = f"there is no backend {settings.backend!r}{nearest(settings.backend, known)}"
             raise ConfigError(source, f'models."{name}".backend', reason)
+
+
+class SystemClock:
+    """Time as the machine has it. Implements `antiphon.ports.Clock`."""
+
+    def now(self) -> float:
+        """Unix time in seconds."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)

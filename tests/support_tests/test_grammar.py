@@ -201,6 +201,22 @@ def test_a_failed_response_keeps_its_done_items() -> None:
     assert "lacks the done item" in violations(events)[0]
 
 
+def test_a_failed_response_has_no_items_but_its_own_in_their_order() -> None:
+    events = response_events(message("One."), message("Two."), end="failed")
+    check(events)
+    events[-1]["response"]["output"].reverse()
+    assert "response.output has the items ['item_1', 'item_0']" in violations(events)[0]
+    events[-1]["response"]["output"] = [*reversed(events[-1]["response"]["output"]), {"id": "item_7"}]
+    assert "'item_7'" in violations(events)[0]
+
+
+@pytest.mark.parametrize("error", [{}, {"code": "server_error"}, {"message": "It crashed."}, "It crashed."])
+def test_a_failed_response_says_what_failed(error: Any) -> None:
+    events = response_events(end="failed")
+    events[-1]["response"]["error"] = error
+    assert "response.error lacks code or message" in violations(events)[0]
+
+
 def test_an_error_stands_only_just_before_failed() -> None:
     error = {"type": "error", "message": "It crashed.", "code": "server_error", "param": None}
     events = response_events(message("Done."), end="failed")
@@ -381,7 +397,7 @@ RULES: dict[str, tuple[Change, str]] = {
     "annotations of a part are a list": (put(3, "part", "annotations", value=None), "annotations is None"),
     "annotations stay a list": (remove(PART_DONE, "part", "annotations"), "annotations is None"),
     "a part opens empty": (put(3, "part", "text", value="The"), "already told"),
-    "a part has a type that is known": (put(3, "part", "type", value="poem"), "carries the part"),
+    "a part has a type that is known": (put(3, "part", "type", value="poem"), "carries the part {'type': 'poem'"),
     "a part is told in its own words": (put(3, "part", "type", value="refusal"), "cannot tell a part of type refusal"),
     "a text is its deltas": (put(TEXT_DONE, "text", value="The"), "not the concatenation"),
     "a part is its text": (put(PART_DONE, "part", "text", value="The"), "not the one told before"),
@@ -456,6 +472,15 @@ def test_commands_are_counted(kind: str) -> None:
     second = next(event for event in events if event.get("command_index") == 1)
     second["command_index"] = 2
     assert "command_index 2 instead of 1" in violations(events)[0]
+
+
+def test_shell_output_is_objects() -> None:
+    events = response_events(shell_call_output("a quick fox"))
+    events[3]["delta"] = "a"
+    assert "delta is 'a'" in violations(events)[0]
+    events = response_events(shell_call_output("a quick fox"))
+    events[-3]["output"] = "a quick fox"
+    assert "output is 'a quick fox'" in violations(events)[0]
 
 
 def test_known_events_do_not_belong_to_opaque_items() -> None:

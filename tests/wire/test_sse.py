@@ -80,6 +80,11 @@ def test_a_stream_gives_the_events_of_the_standard_however_it_is_cut(chunks: lis
     assert split(*chunks) == reference(b"".join(chunks))
 
 
+@given(st.lists(PIECES, max_size=12))
+def test_a_stream_that_is_cut_where_lines_end_gives_the_events_of_the_standard(chunks: list[bytes]) -> None:
+    assert split(*chunks) == reference(b"".join(chunks))
+
+
 @given(STREAMS)
 def test_a_stream_of_single_bytes_gives_the_events_of_the_standard(stream: bytes) -> None:
     assert split(*(stream[index : index + 1] for index in range(len(stream)))) == reference(stream)
@@ -92,6 +97,17 @@ def test_the_usual_chunk_is_split_at_once() -> None:
     assert splitter.feed("data: \u00e4\n\n".encode()) == [(None, "\u00e4".encode())]
     assert splitter.feed(b"data: \xff\n\n") == [(None, "\ufffd".encode())]
     assert splitter.close() == []
+
+
+def test_a_chunk_that_only_looks_like_the_usual_is_read_line_by_line() -> None:
+    splitter = SSESplitter()
+    splitter.feed(b"data: 1\n\n")
+    assert splitter.feed(b"data: 2\ndata: 3\n\n") == [(None, b"2\n3")]
+    assert splitter.feed(b"event: x\n") == []
+    assert splitter.feed(b"data: 4\n\n") == [("x", b"4")]
+    assert splitter.feed(b"data: 5\n") == []
+    assert splitter.feed(b"data: 6\n\n") == [(None, b"5\n6")]
+    assert splitter.feed(b"data: 7\n\n: ping\n\n") == [(None, b"7")]
 
 
 @pytest.mark.parametrize(

@@ -202,25 +202,26 @@ class Answer:
         if self._head:
             head, self._head = self._head, b""
             return head
+        if self._broken is not None:
+            raise self._broken
         deadline = min(self._watch.now() + self._idle, self._end) if self.begun else self._first_due
         self.deadline = deadline
         if deadline < self._watch.due:
             self._watch.arm(deadline)
         try:
             chunk = await self._content.readany()
-        except (OSError, _client_error()) as error:
+        except (OSError, RuntimeError, _client_error()) as error:  # RuntimeError: closed between head and body
             chunk = self._salvaged(error)
         self.deadline = _NEVER
         return chunk
 
     def _salvaged(self, error: BaseException) -> bytes:
-        """What had arrived before the answer broke off, once; then the error. aiohttp would throw it away."""
-        if self._broken is None:
-            self._broken = self._expiry() if self._expired else _transport_error(error)
-            self._broken.__cause__ = error
-            self._content.set_exception(cast(BaseException, None))
-            if rest := self._content.read_nowait():
-                return rest
+        """What had arrived before the answer broke off, which aiohttp would throw away; if that is nothing, the error."""
+        self._broken = self._expiry() if self._expired else _transport_error(error)
+        self._broken.__cause__ = error
+        self._content.set_exception(cast(BaseException, None))
+        if rest := self._content.read_nowait():
+            return rest
         raise self._broken
 
     async def events(self) -> list[SSEvent]:
@@ -369,8 +370,9 @@ class Upstream:
             self._session = self._connect(keep=True)
         try:
             return await self._post(self._session, path, body, headers, attempt)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            if not attempt.reused:
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            half_a_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+            if half_a_head or not attempt.reused:
                 raise
         if self._replacement is None:
             self._replacement = self._connect(keep=False)

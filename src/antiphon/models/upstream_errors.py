@@ -8,7 +8,7 @@ the upstream's words, which may quote the key. Nothing here knows a network or a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -17,7 +17,9 @@ import msgspec
 
 from antiphon.wire.errors import (
     APIError,
+    AuthenticationFailed,
     InvalidRequest,
+    PermissionDenied,
     QuotaExceeded,
     RateLimited,
     ServerOverloaded,
@@ -34,9 +36,12 @@ MAX_TEXT: Final = 500
 MAX_WAIT: Final = 366 * 86400.0
 """Seconds. A longer Retry-After is a mistake, not a hint."""
 
+
 _BY_STATUS: Final[dict[int, type[APIError]]] = {
     400: InvalidRequest,
+    401: AuthenticationFailed,
     402: QuotaExceeded,
+    403: PermissionDenied,
     404: InvalidRequest,
     406: InvalidRequest,
     408: Unavailable,
@@ -65,13 +70,11 @@ _QUOTA: Final = frozenset(
 )
 """Codes of a 429 for which waiting does not help (OpenAI's documentation of error codes)."""
 
-_KEY_CODES: Final = frozenset(
-    {"authentication_error", "invalid_api_key", "permission_error", "permission_denied", "unauthorized"}
-)
-
 _BY_CODE: Final[dict[str, type[APIError]]] = {
     **dict.fromkeys(_QUOTA, QuotaExceeded),
     **dict.fromkeys(("rate_limit_exceeded", "rate_limit_error", "slow_down", "too_many_requests"), RateLimited),
+    **dict.fromkeys(("authentication_error", "invalid_api_key", "unauthorized"), AuthenticationFailed),
+    **dict.fromkeys(("permission_error", "permission_denied"), PermissionDenied),
     **dict.fromkeys(("overloaded_error", "server_is_overloaded"), ServerOverloaded),
     **dict.fromkeys(("timeout", "timeout_error", "request_timeout"), UpstreamTimeout),
     **dict.fromkeys(
@@ -123,8 +126,8 @@ def error_of_answer(
 ) -> APIError:
     """The error that an HTTP answer other than 200 means. `headers` has names in any case, `now` is Unix time."""
     said = _read(body)
-    wait = retry_after(headers, now)
-    return _error(status, said, wait, secret)
+    said.status = status
+    return _error(_by_status(said), said, f"The upstream answered {status}", secret, retry_after(headers, now))
 
 
 def error_in_stream(error: Any, *, secret: str | None = None) -> APIError:
@@ -133,36 +136,13 @@ def error_in_stream(error: Any, *, secret: str | None = None) -> APIError:
     `error` is decoded JSON: the object, its `error`, or plain text.
     """
     said = _said(error)
-    return _error(said.status or _status_of(said.words), said, None, secret)
+    kind = _by_words(said) if said.status is None else _by_status(said)
+    return _error(kind, said, "The upstream failed", secret)
 
 
-def _status_of(words: Iterable[str]) -> int:
-    """The status that an error of this code or type would have had."""
-    for word in words:
-        if word in _KEY_CODES:
-            return 401
-        if kind := _BY_CODE.get(word):
-            return kind.status
-    return 503
-
-
-def _error(status: int, said: Said, wait: float | None, secret: str | None) -> APIError:
-    if status in {401, 403}:
-        return UpstreamMalformed(
-            f"The upstream refused the key that this server is configured with ({status}).",
-            code="upstream_key_refused",
-            should_retry=False,
-        )
-    kind = _kind(status, said)
-    text = _clean(said.message, secret)
-    if issubclass(kind, InvalidRequest):
-        return _invalid(status, said, text)
-    code = said.code if issubclass(kind, RateLimited) else None
-    return kind(_sentence(status, text, kind), code=code, retry_after=wait)
-
-
-def _kind(status: int, said: Said) -> type[APIError]:
+def _by_status(said: Said) -> type[APIError]:
     """Which error it is: by status, and where a status has several meanings, by code."""
+    status = said.status or 0
     if status == 429 and any(word in _QUOTA for word in said.words):
         return QuotaExceeded
     if status == 503 and "server_is_overloaded" in said.words:
@@ -170,20 +150,35 @@ def _kind(status: int, said: Said) -> type[APIError]:
     return _BY_STATUS.get(status) or (Unavailable if status >= 500 else UpstreamMalformed)
 
 
-def _invalid(status: int, said: Said, text: str) -> InvalidRequest:
-    code = said.code
+def _by_words(said: Said) -> type[APIError]:
+    return next((kind for word in said.words if (kind := _BY_CODE.get(word))), Unavailable)
+
+
+def _error(kind: type[APIError], said: Said, lead: str, secret: str | None, wait: float | None = None) -> APIError:
+    text = _clean(said.message, secret)
+    if issubclass(kind, AuthenticationFailed | PermissionDenied):
+        return _key_refused()
+    if issubclass(kind, InvalidRequest):
+        message = text or f"The upstream refused the request ({said.status or 400})."
+        return kind(message, code=_code(said, text), param=said.param)
+    if issubclass(kind, RateLimited):  # speaks for itself: clients read the seconds out of its text
+        return kind(text or f"{lead}.", code=said.code, retry_after=wait)
+    return kind(f"{lead}: {text}" if text else f"{lead}.", retry_after=wait)
+
+
+def _key_refused() -> UpstreamMalformed:
+    """Our key is not the client's: to the client this is a server that is configured wrongly."""
+    return UpstreamMalformed(
+        "The upstream refused the key that this server is configured with.",
+        code="upstream_key_refused",
+        should_retry=False,
+    )
+
+
+def _code(said: Said, text: str) -> str | None:
     if _CONTEXT.search(f"{said.type} {text}"):
-        code = "context_length_exceeded"  # a client compacts or truncates when it reads this code
-    elif code is None and status == 404:
-        code = "model_not_found"
-    return InvalidRequest(text or f"The upstream refused the request ({status}).", code=code, param=said.param)
-
-
-def _sentence(status: int, text: str, kind: type[APIError]) -> str:
-    """A 429 speaks for itself (clients read the seconds out of its text), the others say who speaks."""
-    if text:
-        return text if issubclass(kind, RateLimited) else f"The upstream answered {status}: {text}"
-    return f"The upstream answered {status}."
+        return "context_length_exceeded"  # a client compacts or truncates when it reads this code
+    return said.code or ("model_not_found" if said.status == 404 else None)
 
 
 # --- reading error bodies

@@ -268,7 +268,7 @@ class _Transaction:
         self._rollback()
 
     def _rollback(self) -> None:
-        if self._connection.in_Transaction:
+        if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
 

@@ -66,6 +66,16 @@ class Rehearsal:
         """Rehearsal goes on within a half-said message, and says exactly the rest."""
         return True
 
+    @property
+    def pass_through(self) -> frozenset[str]:
+        """No parameters beyond the API's own."""
+        return frozenset()
+
+    @property
+    def relays(self) -> bool:
+        """There is no upstream."""
+        return False
+
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out. Raises InvalidRequest for file_search and mcp, and for what is forced."""
         return left_out(request)
@@ -111,7 +121,7 @@ class Rehearsal:
             batch.append(delta)
             tokens += isinstance(delta, WORDS)
             if tokens == size:
-                await self._sleep(pace)
+                await (self._sleep(pace) if pace else asyncio.sleep(0))
                 yield batch
                 batch, tokens = [], 0
         if batch:

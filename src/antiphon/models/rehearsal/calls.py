@@ -16,7 +16,7 @@ from antiphon.models.rehearsal import acts
 from antiphon.models.rehearsal.acts import Act, Ids
 from antiphon.models.rehearsal.dice import Dice
 from antiphon.models.rehearsal.directives import Call
-from antiphon.models.rehearsal.grammar import custom_input
+from antiphon.models.rehearsal.grammar import custom_input, meant_for
 from antiphon.models.rehearsal.offers import Offer
 from antiphon.models.rehearsal.patches import Operation, commands, operations
 from antiphon.models.rehearsal.schema import satisfying, validator
@@ -127,12 +127,17 @@ def _stem(word: str) -> str:
 
 
 def _has_values(offer: Offer, message: str) -> bool:
-    """Whether the message holds a value for each argument that a function needs."""
-    if not isinstance(offer.tool, FunctionTool) or not isinstance(offer.tool.parameters, dict):
-        return False
-    needed = offer.tool.parameters.get("required")
-    values = Values(message, ignored_by(offer))
-    return bool(needed) and isinstance(needed, list) and all(values.holds(str(name)) for name in needed)
+    """Whether the message holds what a tool needs: a value for each argument of a function, an input."""
+    if isinstance(offer.tool, CustomTool):
+        return meant_for(offer.tool, message) is not None
+    values, needed = Values(message, ignored_by(offer)), _required(offer)
+    return bool(needed) and all(values.holds(name) for name in needed)
+
+
+def _required(offer: Offer) -> list[str]:
+    parameters = offer.tool.parameters if isinstance(offer.tool, FunctionTool) else None
+    needed = parameters.get("required") if isinstance(parameters, dict) else None
+    return [str(name) for name in needed] if isinstance(needed, list) else []
 
 
 def ignored_by(offer: Offer) -> frozenset[str]:
@@ -153,7 +158,7 @@ def make(offer: Offer, message: str, ids: Ids, dice: Dice) -> list[Act] | Unmade
         case ShellTool():
             return [_shell(commands(message) or ["echo rehearsal"], ids)]
         case LocalShellTool():
-            return [_local_shell(command, ids) for command in commands(message)[:1] or ["echo rehearsal"]]
+            return [_local_shell(command, ids) for command in commands(message) or ["echo rehearsal"]]
         case ApplyPatchTool():
             return [_patch(operation, ids) for operation in operations(message) or [_A_FILE]]
         case CodeInterpreterTool():

@@ -197,7 +197,7 @@ def _local_shell_call(ids: Ids) -> list[Act]:
 
 def _local_shell_call_output(ids: Ids) -> list[Act]:
     call_id = ids.call_id()
-    output = items.LocalShellCallOutput(call_id=call_id, output="canned\n", status="completed")
+    output = items.LocalShellCallOutput(id=call_id, output="canned\n", status="completed")
     return [
         acts.whole("local_shell_call", ids.key(), _local_shell(call_id)),
         acts.whole("local_shell_call_output", ids.key(), output),

@@ -30,17 +30,24 @@ _EXPRESSION = re.compile(r"-?\d[\d\s+*/().^%-]*")
 
 def custom_input(tool: CustomTool, message: str, dice: Dice) -> str | None:
     """What to hand to a custom tool, None if nothing was found that its grammar accepts."""
-    form = tool.format
-    if not isinstance(form, Grammar):
-        return next(_candidates(message), "") or "rehearsal"
-    start = _matcher(form.syntax, form.definition)
+    if (said := meant_for(tool, message)) is not None:
+        return said
+    if not isinstance(tool.format, Grammar):
+        return message.strip() or "rehearsal"
+    start = _matcher(tool.format)
+    walks = () if start is None else (_walk(start.deep_copy(), dice.fork(attempt)) for attempt in range(_WALKS))
+    return next((text for text in walks if text is not None), None)
+
+
+def meant_for(tool: CustomTool, message: str) -> str | None:
+    """The part of a message that is meant as the input of a custom tool, None if there is none."""
+    if not isinstance(tool.format, Grammar):
+        return next(_candidates(message), None)
+    start = _matcher(tool.format)
     if start is None:
         return None
-    for text in _candidates(message):
-        if _accepts(start.deep_copy(), text):
-            return text
-    walks = (_walk(start.deep_copy(), dice.fork(attempt)) for attempt in range(_WALKS))
-    return next((text for text in walks if text is not None), None)
+    likely = (*_candidates(message), message.strip(), *message.split())
+    return next((text for text in likely if _accepts(start.deep_copy(), text)), None)
 
 
 def _candidates(message: str) -> Iterator[str]:
@@ -52,8 +59,6 @@ def _candidates(message: str) -> Iterator[str]:
     if found := re.search(r":\s+(.+)\Z", message, re.DOTALL):
         yield found[1].strip()
     yield from (found[0].strip() for found in _EXPRESSION.finditer(message))
-    yield message.strip()
-    yield from message.split()
 
 
 @cache
@@ -64,12 +69,12 @@ def _bytes() -> LLTokenizer:
     return LLTokenizer("byte")
 
 
-def _matcher(syntax: str, definition: str) -> LLMatcher | None:
+def _matcher(form: Grammar) -> LLMatcher | None:
     """A matcher at the beginning of a text, None for a grammar that is broken."""
     from llguidance import LLMatcher
 
-    read = LLMatcher.grammar_from_regex if syntax == "regex" else LLMatcher.grammar_from_lark
-    matcher = LLMatcher(_bytes(), read(definition), log_level=0)
+    read = LLMatcher.grammar_from_regex if form.syntax == "regex" else LLMatcher.grammar_from_lark
+    matcher = LLMatcher(_bytes(), read(form.definition), log_level=0)
     return None if matcher.is_error() else matcher
 
 

@@ -9,10 +9,12 @@ from antiphon.wire.items import CreateFile, DeleteFile, UpdateFile
 
 Operation = CreateFile | UpdateFile | DeleteFile
 
-_RUN = re.compile(
-    r"\b(?:run|execute|type|try|with|command|do)\b[^`\n]{0,40}`([^`\n]{1,400})`|^[ \t]*\$ (.{1,400})$",
-    re.IGNORECASE | re.MULTILINE,
-)
+_LONGEST = 200_000
+"""Characters of a message that are searched."""
+
+_RUN = re.compile(r"\b(?:run|execute|launch)\b([^\n]{1,400})", re.IGNORECASE)
+_TICKED = re.compile(r"`([^`]+)`")
+_PROMPT = re.compile(r"^[ \t]*\$ (.{1,400})$", re.MULTILINE)
 _SHELL_FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _MARKER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
 _UNIFIED = re.compile(r"^--- (?:a/)?(\S+).*\n\+\+\+ (?:b/)?(\S+).*\n", re.MULTILINE)
@@ -20,14 +22,16 @@ _UNIFIED = re.compile(r"^--- (?:a/)?(\S+).*\n\+\+\+ (?:b/)?(\S+).*\n", re.MULTIL
 
 def commands(message: str) -> list[str]:
     """The commands that a message asks to run."""
-    if found := _SHELL_FENCE.search(message[:20_000]):
+    text = message[:_LONGEST]
+    if found := _SHELL_FENCE.search(text):
         return [line.removeprefix("$ ") for line in found[1].splitlines() if line.strip()]
-    return [found[1] or found[2] for found in _RUN.finditer(message[:20_000])]
+    ticked = [command for found in _RUN.finditer(text) for command in _TICKED.findall(found[1])]
+    return ticked or _PROMPT.findall(text)
 
 
 def operations(message: str) -> list[Operation]:
     """The changes of a patch in a message: in the form `*** Update File: path`, or a unified diff."""
-    text = (fenced(message) or message)[:200_000]
+    text = (fenced(message) or message)[:_LONGEST]
     marked = list(_MARKER.finditer(text))
     if marked:
         ends = [found.start() for found in marked[1:]] + [len(text)]

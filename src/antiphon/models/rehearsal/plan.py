@@ -39,6 +39,7 @@ _CLIENT_CALLS = frozenset(
 )
 """Items that the client answers: nothing is said after them."""
 _REFUSAL = "I will not answer this: the request asked for a rehearsal of a refusal."
+_NO_VALUES = frozenset(("json", "schema"))
 _ANY_OBJECT: dict[str, Any] = {
     "type": "object",
     "properties": {"topic": {"type": "string"}, "values": {"type": "array", "items": {"type": "string"}}},
@@ -52,6 +53,8 @@ def plan(reading: Reading, script: Script) -> list[Act]:
     planned = [act for kind in script.items for act in play(kind, ids)]
     if script.reason is not None or talk.wants_reasoning(reading):
         planned.append(acts.reasoning(*talk.reasoned(reading, script.reason or 0)))
+    if script.items and not reading.message and script == Script(items=script.items):
+        return planned
     if not _ends_the_turn(planned):
         planned += _answer(reading, script, ids)
     return planned
@@ -98,7 +101,7 @@ def _formed(reading: Reading, script: Script, logprobs: Logprobs) -> Act:
 def _structured(reading: Reading) -> Any:
     schema = reading.format.schema_ if isinstance(reading.format, FormatJsonSchema) else _ANY_OBJECT
     heard = "\n".join((reading.message, *(output.text for output in reading.outputs)))
-    return satisfying(schema, heard, reading.dice.fork("schema"))
+    return satisfying(schema, heard, reading.dice.fork("schema"), _NO_VALUES)
 
 
 def _cited(answer: Answer, script: Script) -> Answer:

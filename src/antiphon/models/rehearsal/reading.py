@@ -117,7 +117,7 @@ def read(turn: Turn) -> Reading:
         said=[kind_of(item) for item in said if getattr(item, "status", None) != "incomplete"],
         half=text_of(turn.prefix),
         half_notes=sum(len(part.annotations) for part in _parts(turn.prefix) if isinstance(part, OutputText)),
-        call_ids=[item.call_id for item in turn.items if isinstance(item, CLIENT_CALLS)],
+        call_ids=[_call_id(item) for item in turn.items],
         dice=Dice(_fingerprint(turn.request, heard)),
     )
 
@@ -170,11 +170,15 @@ def _is_text(part: Any) -> bool:
 
 def _outputs(heard: Sequence[Item], start: int) -> Iterable[Output]:
     """What tools answered after the newest message, each with the call that it answers."""
-    calls = {item.call_id: item for item in heard if isinstance(item, CLIENT_CALLS)}
+    calls = {_call_id(item): item for item in heard if isinstance(item, CLIENT_CALLS)}
     for item in heard[start:]:
         if isinstance(item, _ANSWERS):
-            call = calls.get(getattr(item, "call_id", "") or "")
+            call = calls.get(_call_id(item))
             yield Output(_name_of(call or item), _asked(call), output_text(item))
+
+
+def _call_id(item: Any) -> str:
+    return getattr(item, "call_id", None) or ""
 
 
 def _name_of(item: Any) -> str:

@@ -139,10 +139,10 @@ class Scalars:
             text = " ".join((text, *sentences("this", 1 + shortest // 20, self._dice)))
         return text[: max(shortest, min(longest, len(text)))] if len(text) > longest or shortest else text
 
-    def number(self, schema: Schema) -> int | float:
+    def number(self, schema: Schema, name: str) -> int | float:
         """A number of the message that fits, else an invented one."""
         limits = _Limits(schema)
-        said = self._values.number(lambda value: limits.admit(Fraction(str(value))))
+        said = self._values.number(name, lambda value: limits.admit(Fraction(str(value))))
         return _plain(limits.invented(self._dice) if said is None else Fraction(str(said)))
 
 

@@ -162,7 +162,7 @@ class _Maker:
             case "array":
                 return self._array(schema, name, depth)
             case "number" | "integer":
-                return self._scalars.number(schema)
+                return self._scalars.number(schema, name)
             case "boolean":
                 return self._dice.below(3) > 0
             case "null":

@@ -300,7 +300,11 @@ SKILLS: tuple[Row, ...] = (
     _row(r"\b(?:summari[sz]e|sum up|tl;?dr)\b[^:.\n]*[:.\n]?\s*(?P<text>.*)", _summarised),
     _row(r"\d|\bplus\b|\btimes\b", _summed),
     _row(_POLITE + r"(?:list|bullet)[^:\n]*:\s*(?P<text>.+)", _bulleted),
-    _row(_POLITE + r"(?:list|name|give me|suggest|tell me|write)\s+(?P<number>\w+)\s+(?P<things>[^\n]{2,80})", _listed),
+    _row(
+        _POLITE + r"(?:list|name|give me|suggest|tell me|write)\s+(?P<number>\w+)\s+"
+        r"(?P<things>(?!paragraph|sentence|word|line)[^\n]{2,80})",
+        _listed,
+    ),
     _row(
         r"\bwrite (?:me )?(?:a |an |some )?(?:(?P<language>python|javascript|typescript) )?"
         r"(?:function|code|program|script)\b",

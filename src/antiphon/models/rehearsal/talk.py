@@ -71,7 +71,7 @@ def _skilled(reading: Reading) -> tuple[str, bool]:
 def _of_topic(reading: Reading) -> str:
     """What is said to a message that no skill fits: it is quoted, and talked about a little."""
     if not reading.message:
-        return "There is no message to answer."
+        return "Your message holds directives and no words." if reading.lines else "There is no message to answer."
     if reading.passages:
         return ""
     topic = topic_of(reading.message)

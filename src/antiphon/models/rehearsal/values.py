@@ -41,9 +41,11 @@ _FOUND = {
     "uuid": re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"),
     "ipv4": re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])"),
 }
-_NAMED_FORMATS = dict.fromkeys(("url", "link", "uri", "website"), "uri") | dict.fromkeys(
-    ("email", "mail", "to", "recipient", "sender"), "email"
-)
+_NAMED_FORMATS = {
+    name: form
+    for form, names in (("uri", "url link uri website"), ("email", "email mail to recipient sender"))
+    for name in names.split()
+}
 
 _BEFORE: tuple[tuple[frozenset[str], tuple[str, ...]], ...] = (
     (frozenset(("from", "origin", "source", "departure", "sender")), ("from",)),
@@ -94,7 +96,7 @@ class Values:
         self.text = text[:_LONGEST]
         self._ignored = ignored
         self._used: set[str] = set()
-        self._numbers = [float(found[0].replace(",", "")) for found in _NUMBER.finditer(self.text)]
+        self._numbers = [_value(found[0]) for found in _NUMBER.finditer(self.text)]
 
     def string(self, name: str) -> str | None:
         """A value for an argument of this name, None if the message has none."""
@@ -131,12 +133,13 @@ class Values:
         """The words of the message with all signs that stand within them."""
         return [token.strip(".,;:!?\"'`()") for token in self.text.split()]
 
-    def number(self, fits: Callable[[float], bool]) -> float | None:
-        """The first number that fits and was not handed out yet."""
-        for index, value in enumerate(self._numbers):
-            if fits(value):
-                return self._numbers.pop(index)
-        return None
+    def number(self, name: str, fits: Callable[[float], bool]) -> float | None:
+        """The number that is said with the name (`3 nights`), else the first one; each that fits is given once."""
+        said = [_value(text) for text in self._counted(name)]
+        value = next((value for value in (*said, *self._numbers) if value in self._numbers and fits(value)), None)
+        if value is not None:
+            self._numbers.remove(value)
+        return value
 
     def choice(self, options: Sequence[object]) -> object | None:
         """The option that the message names, if it names one."""
@@ -156,10 +159,19 @@ class Values:
 
     def _stated(self, name: str) -> Iterator[str]:
         """`city: Paris`, `city = "Paris"`, `the city is Paris`."""
-        spoken = r"[\s_-]*".join(map(re.escape, _PART.findall(name))) or re.escape(name)
-        pattern = rf"\b(?i:{spoken})\s*(?:=|:|\bis\b)\s*(?:\"([^\"\n]+)\"|'([^'\n]+)'|({_NAME}|[^\s,;]+))"
+        pattern = (
+            rf"\b(?i:{_spoken_pattern(name)})\s*(?:=|:|\bis\b)\s*(?:\"([^\"\n]+)\"|'([^'\n]+)'|({_NAME}|[^\s,;]+))"
+        )
         for found in re.finditer(pattern, self.text):
             yield next(filter(None, found.groups())).rstrip(".!?")
+
+    def _counted(self, name: str) -> Iterator[str]:
+        """`3 nights`, `nights: 3`."""
+        words = _spoken_pattern(name).removesuffix("s")
+        for found in re.finditer(
+            rf"({_NUMBER.pattern})\s+(?i:{words})|\b(?i:{words})s?\W+({_NUMBER.pattern})", self.text
+        ):
+            yield found[1] or found[2]
 
     def _of_format(self, name: str) -> Iterator[str]:
         for part in parts_of(name) & _NAMED_FORMATS.keys():
@@ -226,6 +238,7 @@ class Values:
 
 _SURE_WAYS: tuple[Callable[[Values, str], Iterator[str]], ...] = (
     Values._stated,
+    Values._counted,
     Values._of_format,
     Values._after_its_word,
     Values._dated,
@@ -241,9 +254,18 @@ _WAYS: tuple[Callable[[Values, str], Iterator[str]], ...] = (
 )
 
 
+def _spoken_pattern(name: str) -> str:
+    """A pattern for an identifier as people write it."""
+    return r"[\s_-]*".join(map(re.escape, _PART.findall(name))) or re.escape(name)
+
+
+def _value(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
 def _starts_a_sentence(text: str, at: int) -> bool:
     before = text[:at].rstrip()
-    return not before or before[-1] in ".!?:" or "\n" in text[len(before) : at]
+    return not before or before[-1] in ".!?" or "\n" in text[len(before) : at]
 
 
 def _without_articles(name: str) -> str:

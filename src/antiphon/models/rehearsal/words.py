@@ -33,10 +33,11 @@ STOP_WORDS = frozenset(
 )
 
 IMPERATIVES = frozenset(
-    """add answer apply ask begin book buy cancel change check compare compute convert count create delete describe draw
-    estimate explain find fetch generate get go help include keep list look make move multiply open order plan play
-    please pay post print put read remind remove repeat reply reserve return reverse run save say schedule search send
-    set show speak spell start stop summarise summarize take tell translate try turn update use write""".split()
+    """add answer apply ask begin book buy cancel change check compare compute convert count create delete describe
+    draw estimate explain extract find fetch generate get go help include keep list look make move multiply open
+    order plan play please pay post print put read remind remove repeat reply reserve return reverse run save say
+    schedule search send set show speak spell start stop summarise summarize take tell translate try turn update use
+    write""".split()
 )
 """Verbs that begin a request: capital there, and no name."""
 
@@ -60,6 +61,13 @@ COMMON = tuple(
     wheel white wide wild wind window winter wish wood word work world write yard year yellow young""".split()
 )
 """Words of which each is one token to most tokenizers, with the space before it."""
+
+_NOUNS = tuple(
+    """basket bell boat bridge candle castle clock compass curtain door drawer feather fence field garden gate harbour
+    hedge kettle key ladder lamp lantern letter map meadow mirror mountain needle notebook path pebble pocket river roof
+    rope shelf shore staircase table thread tower valley village wheel window""".split()
+)
+"""Things to compare with; none needs `an`."""
 
 _SENTENCES = (
     "{Topic} is easiest to follow when it is taken in small steps.",
@@ -128,7 +136,7 @@ def topic_of(message: str) -> str:
 
 def _filled(pattern: str, topic: str, dice: Dice) -> str:
     """A pattern with its places filled."""
-    noun, other = dice.pick(COMMON), dice.pick(COMMON)
+    noun, other = dice.pick(_NOUNS), dice.pick(_NOUNS)
     return pattern.format(topic=topic, Topic=topic[:1].upper() + topic[1:], noun=noun, other=other)
 
 

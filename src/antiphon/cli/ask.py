@@ -1,0 +1,92 @@
+"""`antiphon ask`: one question, and its answer as it comes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from antiphon.cli.options import BaseUrlOption, EventsOption, JsonOption, KeyOption, api_of, reported
+from antiphon.cli.terminal import WRONG, fail, note
+
+if TYPE_CHECKING:
+    from antiphon.cli.api import Api
+
+
+def ask(
+    question: Annotated[str | None, typer.Argument(help="The question. What is piped in comes after it.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="The model. Default: the first that the server lists.")
+    ] = None,
+    base_url: BaseUrlOption = None,
+    api_key: KeyOption = None,
+    previous: Annotated[
+        str | None, typer.Option(metavar="RESPONSE_ID", help="Go on from this response: it is the context.")
+    ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Let it run on the server; a broken connection is taken up again.")
+    ] = False,
+    instructions: Annotated[str | None, typer.Option(help="How the model is to answer.")] = None,
+    events: EventsOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Ask a model; the answer comes as it is written.
+
+    \b
+    antiphon ask "What is a fugue?"
+    antiphon ask --events "What is a fugue?"
+    git diff | antiphon ask "Write a commit message for this change."
+    antiphon ask --previous resp_123 "Shorter, please."
+    antiphon ask --background --model gpt-5 "Plan a week in Rome."
+    """
+    from antiphon.cli.show import conclude, play, show_of
+
+    text = _whole(question)
+    api = api_of(base_url, api_key)
+    with reported():
+        body = {"model": model or _first_model(api), "input": text}
+        body |= {"instructions": instructions} if instructions else {}
+        body |= {"previous_response_id": previous} if previous else {}
+        body |= {"background": True} if background else {}
+        show = show_of(events=events, json=json)
+        response = play(_watched(api.create(body), background), show)
+        if response is None:
+            fail("the answer ended before it began")
+        if background:
+            response = api.response(response["id"])  # a cancel has no event
+        show.end(response)
+        raise typer.Exit(conclude(response))
+
+
+def _whole(question: str | None) -> str:
+    """The question, and after it what was piped in."""
+    piped = "" if sys.stdin.isatty() else sys.stdin.read().strip()
+    text = "\n\n".join(filter(None, (question, piped)))
+    if not text:
+        fail('there is nothing to ask. Try: antiphon ask "What is a fugue?"', WRONG)
+    return text
+
+
+def _first_model(api: Api) -> str:
+    """The first model of the server's list: the one that its configuration names first."""
+    listed = api.models()
+    if not listed:
+        fail("the server lists no model. Name one with --model", WRONG)
+    note(f"model: {listed[0].id}")
+    return listed[0].id
+
+
+def _watched(events: Iterable[dict[str, Any]], background: bool) -> Iterator[dict[str, Any]]:
+    """The same events; who interrupts a response in the background is told how to come back to it."""
+    response_id = ""
+    try:
+        for event in events:
+            if isinstance(response := event.get("response"), dict):
+                response_id = response.get("id", "")
+            yield event
+    except KeyboardInterrupt:
+        if background and response_id:
+            note(f"\n{response_id} goes on. Come back to it with: antiphon replay {response_id}")
+        raise

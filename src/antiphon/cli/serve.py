@@ -1,0 +1,214 @@
+"""`antiphon serve`: the server, from settings to sockets."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from antiphon import __version__
+from antiphon.cli.options import ConfigOption
+from antiphon.cli.terminal import WRONG, dim, fail, out, strong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from antiphon.config.settings import Config
+    from antiphon.engine.engine import Engine
+    from antiphon.plugins import Models
+    from antiphon.server.call import ServerOptions
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on. Default: 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes any. Default: 8484.")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder for what is stored.")] = None,
+    config: ConfigOption = None,
+    api_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The key that clients must send. Better: $ANTIPHON_API_KEY.")
+    ] = None,
+    discovery: Annotated[
+        bool | None,
+        typer.Option("--discovery/--no-discovery", help="Look for models on this machine. Default: if none are set."),
+    ] = None,
+) -> None:
+    """Serve the Responses API.
+
+    Without any configuration: on 127.0.0.1:8484, with the models of the servers that run on this machine, of OpenAI
+    if $OPENAI_API_KEY is set, and a built-in one.
+
+    \b
+    antiphon serve
+    antiphon serve --port 9000 --data ./data
+    antiphon serve --config antiphon.toml
+    ANTIPHON_API_KEY=secret antiphon serve --host 0.0.0.0
+    """
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.data": data,
+        "server.api_key": api_key,
+        "discovery": discovery,
+    }
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
+    settings, environ, key = _settings(flags, config)
+    _run(settings, environ, key)
+
+
+def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[str, str], Callable[[], str | None]]:
+    """All settings, and what gives the key that clients must send."""
+    from antiphon.config.check import is_loopback
+    from antiphon.config.keys import NoKey, key_at_hand
+    from antiphon.config.load import environment, load
+    from antiphon.config.settings import ConfigError
+
+    try:
+        environ = environment()
+        settings = load(flags, file=config, environ=environ)
+        key = key_at_hand(settings.server)
+    except ConfigError as error:
+        fail(str(error), WRONG)
+    except NoKey as error:
+        fail(error.reason, WRONG)
+    if key() is None and not is_loopback(settings.server.host):
+        fail(
+            f"{settings.server.host} can be reached from other machines, and there is no key: anybody could use your "
+            "models. Set one with ANTIPHON_API_KEY or api_key_file, or serve on 127.0.0.1",
+            WRONG,
+        )
+    return settings, environ, key
+
+
+def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None]) -> None:
+    from antiphon.config.settings import ConfigError
+    from antiphon.plugins import compose
+    from antiphon.server.run import listen
+    from antiphon.server.run import serve as run
+    from antiphon.stores.sqlite import DataFolderInUse
+    from antiphon.wire.errors import Unavailable
+
+    server = settings.server
+    listener = _listen(listen, server.host, server.port)
+    address = address_of(listener)
+    try:
+        catalog = compose(settings, environ, own_port=listener.getsockname()[1])
+        run(
+            lambda: engine_of(settings, catalog, address),
+            options_of(settings, key),
+            listener,
+            lambda _: out(welcome(settings, catalog, address, keyed=key() is not None)),
+        )
+    except ConfigError as error:
+        fail(str(error), WRONG)
+    except (DataFolderInUse, Unavailable) as error:
+        fail(str(error))
+    finally:
+        listener.close()
+
+
+def _listen(listen: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        _cannot_listen(error, host, port)
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
+    match error.errno:
+        case errno.EADDRINUSE:
+            fail(f"port {port} on {host} is in use. Choose another with --port, or see who has it: antiphon doctor")
+        case errno.EACCES:
+            fail(f"port {port} may not be used by this user. Choose one above 1023 with --port")
+    fail(f"cannot listen on {host} port {port}: {error.strerror or error}")
+
+
+# Composition
+
+
+def engine_of(settings: Config, catalog: Models, address: str) -> Engine:
+    """The engine over the store in the data folder."""
+    from antiphon.engine.engine import Engine, EngineSettings
+    from antiphon.plugins import SystemClock
+    from antiphon.stores.sqlite import SQLiteStore
+
+    server, background = settings.server, settings.background
+    owner = f"process {os.getpid()}, which serves {address}"
+    store = SQLiteStore(server.data, synchronous=settings.store.synchronous, owner=owner)
+    options = EngineSettings(
+        hold=server.hold,
+        on_disconnect=server.on_disconnect,
+        background_slots=background.slots,
+        lease=background.lease,
+        max_attempts=background.max_attempts,
+    )
+    return Engine(catalog, store, SystemClock(), options)
+
+
+def options_of(settings: Config, key: Callable[[], str | None]) -> ServerOptions:
+    """How the HTTP side behaves. On loopback only local names are answered, and those that are allowed besides."""
+    from antiphon.config.check import is_loopback
+    from antiphon.server.call import ServerOptions
+    from antiphon.server.guard import LOCAL_HOSTS
+
+    server = settings.server
+    allowed = frozenset(host.lower() for host in server.allowed_hosts)
+    hosts = LOCAL_HOSTS | allowed if is_loopback(server.host) else allowed or None
+    return ServerOptions(
+        api_key=key,
+        hosts=hosts,
+        origins=frozenset(server.allowed_origins),
+        keepalive=server.keepalive,
+        obfuscation=server.obfuscation,
+        done_marker=server.done_marker,
+        max_body=server.max_body,
+        grace=server.shutdown_grace,
+    )
+
+
+# What is printed
+
+
+def address_of(listener: socket.socket) -> str:
+    """The base URL of a listening socket, as a client on this machine reaches it."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not bound here, but shown
+    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
+
+
+def welcome(settings: Config, catalog: Models, address: str, *, keyed: bool) -> str:
+    """The address, the models, and a request to try."""
+    name = catalog.names()[0]
+    bearer = ' -H "Authorization: Bearer $ANTIPHON_API_KEY"' if keyed else ""
+    python_key = 'os.environ["ANTIPHON_API_KEY"]' if keyed else '"none"'
+    source = settings.source or "none: built-in settings"
+    return f"""\
+{strong(f"Antiphon {__version__} serves the Responses API at {address}")}
+
+  models   {", ".join(catalog.names())}{_others(catalog)}
+  data     {settings.server.data}
+  config   {source}
+
+{dim("Try it:")}
+  curl {address}/responses -H "Content-Type: application/json"{bearer} \\
+    -d '{{"model": "{name}", "input": "Who are you?"}}'
+
+{dim("or in Python:")}
+  client = openai.OpenAI(base_url="{address}", api_key={python_key})
+  print(client.responses.create(model="{name}", input="Who are you?").output_text)
+"""
+
+
+def _others(catalog: Models) -> str:
+    """What becomes of all other names."""
+    match catalog.other:
+        case None:
+            return ""
+        case "rehearsal":
+            return "  (it also answers to every other name)" if len(catalog.names()) == 1 else "; others: rehearsal"
+        case upstream:
+            return f"; every other name goes to {upstream}"
