@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from antiphon.config.check import is_loopback
+from antiphon.config.addresses import is_loopback
 from antiphon.config.convert import nearest
 from antiphon.config.discovery import LOCAL, LocalServer, discover
 from antiphon.config.keys import key_now, key_source
@@ -43,7 +43,7 @@ from antiphon.ports import Choice, Model
 from antiphon.wire.errors import APIError, InvalidRequest
 from antiphon.wire.response import ModelObject
 
-__all__ = ["GROUP", "Backend", "Models", "SystemClock", "compose"]
+__all__ = ["GROUP", "Backend", "Models", "compose"]
 
 GROUP: Final = "antiphon.backends"
 """The group of entry points of backends."""
@@ -240,7 +240,7 @@ def _make(settings: ModelSettings) -> Backend:
 def _rehearsal(settings: RehearsalSettings) -> Backend:
     from antiphon.models.rehearsal import Rehearsal
 
-    return _only(Rehearsal(tokens_per_second=settings.tokens_per_second))
+    return _only(Rehearsal(tokens_per_second=settings.tokens_per_second or None))
 
 
 def _chat_completions(settings: ChatSettings) -> Backend:
@@ -281,7 +281,7 @@ def _options(settings: UpstreamSettings, kind: type[O]) -> O:
     """Settings as the options of a backend, field by field of the same name."""
     given: dict[str, Any] = {name: getattr(settings, name) for name in kind.__struct_fields__}
     given["headers"] = {name: _revealed(value) for name, value in settings.headers.items()}
-    given["verify"] = settings.verify if isinstance(settings.verify, bool) else str(settings.verify)
+    given["verify"] = str(settings.ca_file) if settings.ca_file else settings.verify
     given["api_key"] = key_source(settings)
     return kind(**given)
 
@@ -302,19 +302,3 @@ def _check_plugins(config: Config) -> None:
             source = config.source.name if config.source else ""
             reason = f"there is no backend {settings.backend!r}{nearest(settings.backend, known)}"
             raise ConfigError(source, f'models."{name}".backend', reason)
-
-
-class SystemClock:
-    """Time as the machine has it. Implements `antiphon.ports.Clock`."""
-
-    def now(self) -> float:
-        """Unix time in seconds."""
-        return time.time()
-
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from antiphon.models.chat_completions import ChatCompletions, ChatOptions
 from antiphon.ports import Choice
@@ -14,8 +15,8 @@ class ChatCatalog:
 
     pass_through: frozenset[str] = frozenset()
 
-    def __init__(self, base_url: str) -> None:
-        self.model = ChatCompletions(ChatOptions(base_url=base_url, model="local"))
+    def __init__(self, base_url: str, **options: Any) -> None:
+        self.model = ChatCompletions(ChatOptions(base_url=base_url, model="local", **options))
 
     def choose(self, name: str | None) -> Choice:
         return Choice(name or "local", self.model)

@@ -126,7 +126,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert isinstance(transport, asyncio.Transport)
-        transport.set_write_buffer_limits(high=0)  # so that `drain` waits for the last byte
+        transport.set_write_buffer_limits(high=0)  # so that `drain` waits until the kernel has every byte
         self._connection.transport = transport
         writer = asyncio.StreamWriter(transport, self, self._reader, asyncio.get_running_loop())
         self._upstream.accepted(self._connection, self._reader, writer)
@@ -219,7 +219,7 @@ class FakeUpstream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in self.connections:
-            if connection.transport is not None:
+            if connection.transport is not None:  # a task that was stopped before its first step closed nothing
                 connection.transport.abort()
 
     def _listen_or_refuse(self) -> None:

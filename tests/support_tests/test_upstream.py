@@ -197,6 +197,19 @@ async def test_a_gate_lets_one_chunk_pass_at_a_time() -> None:
             assert await client.reader.read() == b"three"
 
 
+async def test_chunks_arrive_one_by_one() -> None:
+    async with FakeUpstream() as up:
+        up.script = [stream([b"one", b"two", b"three"], framing="close")]
+        async with connected(up) as client:
+            await client.ask()
+            await client.reader.readuntil(b"\r\n\r\n")
+            pieces = []
+            while piece := await client.reader.read(100):
+                pieces.append(piece)
+        assert b"".join(pieces) == b"onetwothree"
+        assert len(pieces) > 1
+
+
 async def test_an_open_gate_holds_nothing_any_more() -> None:
     gate = Gate()
     gate.open()
@@ -270,6 +283,8 @@ async def test_an_upstream_can_die_between_two_requests() -> None:
             await client.ask()
             with pytest.raises(ConnectionResetError):
                 await client.reader.read()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", up.port)
 
 
 async def test_always_refusing_refuses_always() -> None:

@@ -267,6 +267,14 @@ def test_a_body_that_is_no_json_object_is_refused(sent: bytes, code: str) -> Non
                 "Expected an array with minimum length 1, but got an array with length 0 instead."
             ),
         ),
+        (
+            {"context_management": [{"type": 3}]},
+            "Invalid type for 'context_management[0].type': expected one of 'compaction', but got an integer instead.",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "detail": "huge"}]}]},
+            "Invalid value: 'huge'. Supported values are: 'low', 'high', 'auto', and 'original'.",
+        ),
         ({"metadata": {"a" * 65: ""}}, "Invalid 'metadata': key too long. Expected keys with maximum length 64."),
         (
             {"metadata": dict.fromkeys("abcdefghijklmnopq", "")},
@@ -326,18 +334,20 @@ def test_a_body_may_be_64_levels_deep_and_no_deeper() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent",
+    ("sent", "reason"),
     [
-        b"[" * 1_000_000,
-        b"[" * 1_000_000 + b"]" * 1_000_000,
-        b'{"a":' * 100_000,
-        b"[" * 100_000 + b"[]",
-        b"]" * 200_000 + b"[" * 200_000,
+        (b"[" * 1_000_000, "brackets do not match"),
+        (b"[" * 1_000_000 + b"]" * 1_000_000, "deeper than 64 levels"),
+        (b'{"a":' * 100_000, "brackets do not match"),
+        (b"[" * 100_000 + b"[]", "brackets do not match"),
+        (b"]" * 200_000 + b"[" * 200_000, "brackets do not match"),
     ],
     ids=["open", "deep", "objects", "one closed", "turned round"],
 )
-def test_a_body_of_brackets_is_refused_without_recursion(sent: bytes) -> None:
-    assert refused(sent) == (None, "invalid_json")
+def test_a_body_of_brackets_is_refused_without_recursion(sent: bytes, reason: str) -> None:
+    with pytest.raises(InvalidRequest, match=reason) as refusal:
+        decode_create(sent)
+    assert (refusal.value.param, refusal.value.code) == (None, "invalid_json")
 
 
 JSON_TEXT = st.recursive(

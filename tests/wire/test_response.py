@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def test_any_response_comes_back_as_it_was_sent(sent: Response) -> None:
 
 
 def test_a_response_has_all_keys_that_clients_look_for_from_the_beginning() -> None:
-    fields = strategies.msgspec.json.decode(encode(Response(id="resp_1", created_at=1, model="m")))
+    fields = msgspec.json.decode(encode(Response(id="resp_1", created_at=1, model="m")))
     assert fields.keys() == BARE
     assert list(fields)[:4] == ["object", "id", "created_at", "status"]
     assert fields["object"] == "response"

@@ -26,7 +26,7 @@ from antiphon.wire.sse import SSESplitter
 if TYPE_CHECKING:
     from antiphon.config.settings import Config
 
-__all__ = ["Address", "Api", "ApiFailure", "Cut", "Named", "NoServer", "address_of", "own_address"]
+__all__ = ["Address", "Api", "ApiFailure", "Cut", "Named", "NoServer", "address_of"]
 
 Event = dict[str, Any]
 
@@ -67,12 +67,6 @@ class Address(NamedTuple):
     api_key: str | None
 
 
-def own_address(config: Config) -> str:
-    """The base URL of the server that a configuration describes, as a client on this machine reaches it."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(config.server.host, config.server.host)  # noqa: S104
-    return f"http://[{host}]:{config.server.port}/v1" if ":" in host else f"http://{host}:{config.server.port}/v1"
-
-
 def address_of(base_url: str | None, api_key: str | None, environ: Mapping[str, str], config: Config) -> Address:
     """The address and key of a command's options. Raises NoKey."""
     ours, theirs = environ.get("ANTIPHON_API_KEY"), environ.get("OPENAI_API_KEY")
@@ -80,9 +74,10 @@ def address_of(base_url: str | None, api_key: str | None, environ: Mapping[str, 
         return Address(base_url.rstrip("/"), api_key or ours or theirs)
     if environ.get("OPENAI_BASE_URL"):
         return Address(environ["OPENAI_BASE_URL"].rstrip("/"), api_key or theirs or ours)
+    from antiphon.config.addresses import base_url_of
     from antiphon.config.keys import key_at_hand
 
-    return Address(own_address(config), api_key or key_at_hand(config.server)())
+    return Address(base_url_of(config.server.host, config.server.port), api_key or key_at_hand(config.server)())
 
 
 class Named(msgspec.Struct):
@@ -109,7 +104,7 @@ class Api:
         try:
             return response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise Cut(str(error)) from error
+            raise Cut(_words(error)) from error
         finally:
             connection.close()
 
@@ -122,7 +117,7 @@ class Api:
                 yield from _events(splitter.feed(chunk))
             yield from _events(splitter.close())
         except (OSError, http.client.HTTPException) as error:
-            raise Cut(str(error) or type(error).__name__) from error
+            raise Cut(_words(error)) from error
         finally:
             connection.close()
 
@@ -191,7 +186,7 @@ class Api:
             response = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            raise NoServer(f"{self.address.base_url}: {error}") from error
+            raise NoServer(f"{self.address.base_url} ({_words(error)})") from error
         if response.status >= 400:
             raise _failure(connection, response)
         return connection, response
@@ -208,17 +203,16 @@ def path_of(response_id: str) -> str:
 
 
 def _connection(base_url: str) -> http.client.HTTPConnection:
-    try:
-        parts = urlsplit(base_url)
-        port = parts.port
-    except ValueError as error:
-        raise NoServer(f"{base_url}: {error}") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise NoServer(f"{base_url}: this is no address like http://127.0.0.1:8484/v1")
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
     if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, port, timeout=CONNECT, context=context)
-    return http.client.HTTPConnection(parts.hostname, port, timeout=CONNECT)
+        return http.client.HTTPSConnection(host, parts.port, timeout=CONNECT, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, parts.port, timeout=CONNECT)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, without its number."""
+    return (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
 
 
 def _events(frames: list[tuple[str | None, bytes]]) -> Iterator[Event]:

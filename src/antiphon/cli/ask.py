@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from antiphon.cli.options import BaseUrlOption, EventsOption, JsonOption, KeyOption, api_of, reported
+from antiphon.cli.options import BaseUrlOption, EventsOption, JsonOption, KeyOption, api_of, first, reported
 from antiphon.cli.terminal import WRONG, fail, note
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def ask(
     question: Annotated[str | None, typer.Argument(help="The question. What is piped in comes after it.")] = None,
+    *,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="The model. Default: the first that the server lists.")
     ] = None,
@@ -46,7 +47,7 @@ def ask(
     text = _whole(question)
     api = api_of(base_url, api_key)
     with reported():
-        body = {"model": model or _first_model(api), "input": text}
+        body: dict[str, Any] = {"model": model or _first_model(api), "input": text}
         body |= {"instructions": instructions} if instructions else {}
         body |= {"previous_response_id": previous} if previous else {}
         body |= {"background": True} if background else {}
@@ -71,11 +72,9 @@ def _whole(question: str | None) -> str:
 
 def _first_model(api: Api) -> str:
     """The first model of the server's list: the one that its configuration names first."""
-    listed = api.models()
-    if not listed:
-        fail("the server lists no model. Name one with --model", WRONG)
-    note(f"model: {listed[0].id}")
-    return listed[0].id
+    name = first([model.id for model in api.models()])
+    note(f"model: {name}")
+    return name
 
 
 def _watched(events: Iterable[dict[str, Any]], background: bool) -> Iterator[dict[str, Any]]:

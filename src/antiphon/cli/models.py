@@ -16,9 +16,11 @@ Rows = list[dict[str, Any]]
 
 
 def models(
-    base_url: BaseUrlOption = None, api_key: KeyOption = None, config: ConfigOption = None, json: JsonOption = False
+    *, base_url: BaseUrlOption = None, api_key: KeyOption = None, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
-    """List the models of the running server; where none runs, those of the configuration.
+    """List the models that requests may name.
+
+    Those of the running server; where none runs, those of the configuration.
 
     \b
     antiphon models
@@ -27,13 +29,7 @@ def models(
     """
     import msgspec
 
-    rows = None
-    if config is None:
-        api = api_of(base_url, api_key)
-        source = api.address.base_url
-        rows = served(api, required=base_url is not None)
-    if rows is None:
-        rows, source = written(config)
+    rows, source = _rows(base_url, api_key, config)
     if json:
         out(msgspec.json.format(msgspec.json.encode({"source": source, "data": rows}), indent=2).decode())
         return
@@ -41,6 +37,15 @@ def models(
     columns = list(dict.fromkeys(key for row in rows for key in row if key != "object"))
     cells = [tuple(str(row.get(column, "")) for column in columns) for row in rows]
     out(plain(table([tuple(column.upper() for column in columns), *cells])))
+
+
+def _rows(base_url: str | None, api_key: str | None, config: Path | None) -> tuple[Rows, str]:
+    """The models, and where they are from."""
+    if config is not None:
+        return written(config)
+    api = api_of(base_url, api_key)
+    rows = served(api, required=base_url is not None)
+    return written(None) if rows is None else (rows, api.address.base_url)
 
 
 def served(api: Api, *, required: bool) -> Rows | None:

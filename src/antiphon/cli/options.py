@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -54,16 +54,27 @@ def composed(config: Path | None) -> tuple[Config, dict[str, str], Models]:
         fail(str(error), WRONG)
 
 
+def first(names: Sequence[str]) -> str:
+    """The first of a server's models; without any the command ends."""
+    if not names:
+        fail("the server lists no model. Name one with --model", WRONG)
+    return names[0]
+
+
 def api_of(base_url: str | None, api_key: str | None) -> Api:
     """The server that the options of a command mean."""
     from antiphon.cli.api import Api, address_of
+    from antiphon.config.addresses import fault_of
     from antiphon.config.keys import NoKey
 
     config, environ = configured(None)
     try:
-        return Api(address_of(base_url, api_key, environ, config))
+        address = address_of(base_url, api_key, environ, config)
     except NoKey as error:
         fail(error.reason, WRONG)
+    if fault := fault_of(address.base_url):
+        fail(f"{address.base_url}: {fault}", WRONG)
+    return Api(address)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ USUAL: Final = 30.0
 
 def replay(
     response_id: Annotated[str, typer.Argument(metavar="RESPONSE_ID", help="A stored response.")],
+    *,
     base_url: BaseUrlOption = None,
     api_key: KeyOption = None,
     speed: Annotated[

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def serve(
+    *,
     host: Annotated[str | None, typer.Option(help="The address to listen on. Default: 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port; 0 takes any. Default: 8484.")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="The folder for what is stored.")] = None,
@@ -62,7 +63,7 @@ def serve(
 
 def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[str, str], Callable[[], str | None]]:
     """All settings, and what gives the key that clients must send."""
-    from antiphon.config.check import is_loopback
+    from antiphon.config.addresses import is_loopback
     from antiphon.config.keys import NoKey, key_at_hand
     from antiphon.config.load import environment, load
     from antiphon.config.settings import ConfigError
@@ -85,6 +86,7 @@ def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[
 
 
 def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None]) -> None:
+    from antiphon.config.addresses import base_url_of
     from antiphon.config.settings import ConfigError
     from antiphon.plugins import compose
     from antiphon.server.run import listen
@@ -94,9 +96,10 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
 
     server = settings.server
     listener = _listen(listen, server.host, server.port)
-    address = address_of(listener)
+    port = listener.getsockname()[1]
+    address = base_url_of(server.host, port)
     try:
-        catalog = compose(settings, environ, own_port=listener.getsockname()[1])
+        catalog = compose(settings, environ, own_port=port)
         run(
             lambda: engine_of(settings, catalog, address),
             options_of(settings, key),
@@ -132,8 +135,8 @@ def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
 
 def engine_of(settings: Config, catalog: Models, address: str) -> Engine:
     """The engine over the store in the data folder."""
+    from antiphon.engine.clock import SystemClock
     from antiphon.engine.engine import Engine, EngineSettings
-    from antiphon.plugins import SystemClock
     from antiphon.stores.sqlite import SQLiteStore
 
     server, background = settings.server, settings.background
@@ -151,7 +154,7 @@ def engine_of(settings: Config, catalog: Models, address: str) -> Engine:
 
 def options_of(settings: Config, key: Callable[[], str | None]) -> ServerOptions:
     """How the HTTP side behaves. On loopback only local names are answered, and those that are allowed besides."""
-    from antiphon.config.check import is_loopback
+    from antiphon.config.addresses import is_loopback
     from antiphon.server.call import ServerOptions
     from antiphon.server.guard import LOCAL_HOSTS
 
@@ -171,13 +174,6 @@ def options_of(settings: Config, key: Callable[[], str | None]) -> ServerOptions
 
 
 # What is printed
-
-
-def address_of(listener: socket.socket) -> str:
-    """The base URL of a listening socket, as a client on this machine reaches it."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is not bound here, but shown
-    return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
 def welcome(settings: Config, catalog: Models, address: str, *, keyed: bool) -> str:

@@ -101,11 +101,12 @@ class FinalJson:
 # One event, one line
 
 LONGEST: Final = 80
-_KNOWN: Final = ("type", "sequence_number", "obfuscation")
+_KNOWN: Final = ("type", "sequence_number", "item_id", "obfuscation")
+"""Not repeated: `item_id` says what `output_index` says."""
 
 
 def line_of(event: Event) -> str:
-    """`  4 response.output_text.delta  output_index=0 content_index=0 delta="Hel"`"""
+    """`  4 response.output_text.delta                 output=0 content=0 delta="Hel"`"""
     number, kind = event.get("sequence_number", "-"), str(event.get("type", "?"))
     fields = " ".join(text for key, value in event.items() if key not in _KNOWN and (text := _field(key, value)))
     return f"{number:>4} {kind:<42} {dim(fields)}".rstrip()
@@ -113,26 +114,27 @@ def line_of(event: Event) -> str:
 
 def _field(key: str, value: Any) -> str:
     """What is worth a place on the line: scalars, and of objects what tells them apart."""
+    key = key.removesuffix("_index")
     match value:
         case {"object": "response"}:
-            return _pick(value, ("id", "status", "error", "incomplete_details"))
+            return _picked(value, ("id", "status", "error", "incomplete_details"))
         case dict():
-            return f"{key}=({_pick(value, ('type', 'id', 'call_id', 'name', 'status'))})"
+            return f"{key}=({_picked(value, ('type', 'id', 'call_id', 'name', 'status'))})"
         case [] | None:
             return ""
         case list():
-            return f"{key}[{len(value)}]"
-    return f"{key}={_short(value)}"
+            return f"{key}=[{len(value)}]"
+    return f"{key}={_short(msgspec.json.encode(value).decode())}"
 
 
-def _pick(value: Event, keys: Iterable[str]) -> str:
-    return " ".join(f"{key}={_short(value[key])}" for key in keys if value.get(key) is not None)
+def _picked(value: Event, keys: Iterable[str]) -> str:
+    """Some fields of an object. What they name needs no quotes."""
+    found = {key: value[key] for key in keys if value.get(key) is not None}
+    texts = {key: one if isinstance(one, str) else msgspec.json.encode(one).decode() for key, one in found.items()}
+    return " ".join(f"{key}={_short(text)}" for key, text in texts.items())
 
 
-def _short(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    if isinstance(value, str) and value.isidentifier():
-        text = value
+def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

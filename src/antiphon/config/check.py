@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from typing import Final
-from urllib.parse import urlsplit
 
+from antiphon.config.addresses import fault_of
 from antiphon.config.settings import KEY_FIELDS, Config, ConfigError, Keyed, UpstreamSettings
 
-__all__ = ["check", "is_loopback"]
+__all__ = ["check"]
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_SUFFIXES: Final = ("/chat/completions", "/responses", "/models")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def check(config: Config, source: str) -> None:
@@ -50,21 +40,9 @@ def _check_key(settings: Keyed, source: str, key: str) -> None:
 
 
 def _check_address(model: UpstreamSettings, source: str, key: str) -> None:
-    place = f"{key}.base_url"
-    try:
-        url = urlsplit(model.base_url)
-        _ = url.port
-    except ValueError as error:
-        raise ConfigError(source, place, f"expected an address: {error}") from error
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ConfigError(source, place, "expected an address like http://127.0.0.1:11434/v1")
-    if url.username is not None or url.password is not None:
-        raise ConfigError(source, place, "an address must hold no password: use api_key or headers")
-    if url.query or url.fragment:
-        raise ConfigError(source, place, "expected an address without a query")
-    for suffix in _SUFFIXES:
-        if url.path.rstrip("/").endswith(suffix):
-            raise ConfigError(source, place, f"expected the address up to /v1, without {suffix}")
+    reason = fault_of(model.base_url)
+    if reason:
+        raise ConfigError(source, f"{key}.base_url", reason)
 
 
 def _check_headers(model: UpstreamSettings, source: str, key: str) -> None:

@@ -55,15 +55,18 @@ def as_type(sent: Any, kind: Any, source: str, key: str, base: Path, *, lax: boo
 
 
 def _hook(base: Path) -> Callable[[type, Any], Any]:
-    """What msgspec asks for the types that TOML does not have. A value that was read before is left as it is."""
+    """What msgspec asks for the types that TOML does not have. A value that was read before is left as it is.
+
+    Its errors become msgspec's own, which know the place.
+    """
 
     def read(kind: type, value: Any) -> Any:
         if isinstance(value, kind):
             return value
         if not isinstance(value, str):
-            raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
         if not value:
-            raise msgspec.ValidationError("Expected a text that is not empty")
+            raise ValueError("Expected a text that is not empty")
         return Secret(value) if kind is Secret else base / Path(value).expanduser()
 
     return read

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from antiphon.config.check import is_loopback
+from antiphon.config.addresses import is_loopback
 from antiphon.config.probe import ListedModel, NoAnswer, ask, list_models
 from antiphon.config.settings import ChatSettings, ModelSettings, ResponsesSettings, Secret
 

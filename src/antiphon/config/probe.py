@@ -143,4 +143,4 @@ def ask_upstream(settings: UpstreamSettings, key: str | None, path: str, patienc
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     headers |= {name: value.reveal() for name, value in settings.headers.items()}
     url = settings.base_url.rstrip("/") + path
-    return ask(url, headers=headers, connect=patience, patience=patience, verify=settings.verify)
+    return ask(url, headers=headers, connect=patience, patience=patience, verify=settings.ca_file or settings.verify)

@@ -147,7 +147,8 @@ class UpstreamSettings(ModelSettings, kw_only=True, frozen=True):
     max_line: Annotated[int, Meta(ge=1024)] = 16 * 2**20
     max_body: Annotated[int, Meta(ge=1024)] = 64 * 2**20
     max_error_body: Annotated[int, Meta(ge=1024)] = 64 * 2**10
-    verify: bool | Path = True
+    verify: bool = True
+    ca_file: Path | None = None
 
 
 class ChatSettings(UpstreamSettings, kw_only=True, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Literal
 
@@ -14,15 +15,17 @@ from antiphon.engine.log import Log
 from antiphon.engine.run import Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
 from antiphon.engine.worker import Worker
-from antiphon.ports import Begin, Catalog, Choice, Clock, Model, Record, Store, Stored
+from antiphon.ports import Catalog, Choice, Clock, Model, Record, Store, Stored
 from antiphon.turn import frames, include, settings
 from antiphon.turn.input import Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
-from antiphon.wire.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable
 from antiphon.wire.items import Item
 from antiphon.wire.request import CountTokens, CreateResponse, TurnRequest
 from antiphon.wire.response import Response, decode_response
 from antiphon.wire.struct import encode
+
+_log = logging.getLogger(__name__)
 
 OVER = frozenset(("completed", "failed", "cancelled", "incomplete"))
 
@@ -63,8 +66,12 @@ class Engine:
     async def start(self) -> None:
         """Open the store and take over what a dead process left. Raises Unavailable, or what the store raises."""
         self._next_key = await self.store.start()
-        await self.store.release()
-        await self.worker.start()
+        try:
+            await self.store.release()
+            await self.worker.start()
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def aclose(self, grace: float = 0.0) -> None:
         """Let foreground responses end for `grace` seconds, cut the others, leave background ones to the next start."""
@@ -76,7 +83,10 @@ class Engine:
             run.end(Stop("abandoned") if background else Stop("failed", Unavailable("The server is stopping.")))
         await self._drain(list(self.runs.values()), None)
         await self.journal.idle()
-        await self.store.release(self.worker.owner)
+        try:
+            await self.store.release(self.worker.owner)
+        except APIError as error:
+            _log.warning("leases could not be given back: %s", error.message)
         await self.store.aclose()
         await self.catalog.aclose()
 
@@ -93,13 +103,13 @@ class Engine:
         A foreground run may still be refused by its upstream: `Run.opened` says so. A background one is stored when
         this returns.
         """
-        if self.stopping:
-            raise Unavailable("The server is stopping.", retry_after=1)
+        self._check_open()
         choice = self.catalog.choose(request.model)
         check_parameters(request, choice.model)
         left_out = choice.model.accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
+        self._check_open()  # once more: what begins from here on is known to `aclose`
         response = settings.opened(
             request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
         )
@@ -107,11 +117,17 @@ class Engine:
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
         if request.background:
-            await self._enqueue(run, response)
+            run.create()
+            self.worker.submit(run)
+            await asyncio.shield(run.opened)
         else:
             run.start(self.options.hold)
             self.track(run)
         return run
+
+    def _check_open(self) -> None:
+        if self.stopping:
+            raise Unavailable("The server is stopping.", retry_after=1)
 
     def left(self, run: Run) -> None:
         """The client of a run has gone. A stored response may be configured to go on; nobody can read another."""
@@ -154,27 +170,19 @@ class Engine:
         run.log = Log(next_number=next_number, read_back=lambda number: self.store.read(key, number))
         run.journal = self.journal
         run.entry = Entry(key, run.log, fence)
+        run.entry.on_broken = lambda: run.end(Stop("abandoned"))
+        run.entry.on_settled = lambda: self._untrack(run)
 
     def track(self, run: Run) -> None:
-        """Know a started run until it is over and committed."""
+        """Know a started run until it is done and its log is where everybody finds it."""
         assert run.task is not None
         self.runs[run.turn.response_id] = run
         run.task.add_done_callback(lambda _: self._untrack(run))
 
     def _untrack(self, run: Run) -> None:
-        log = run.log
-        if log is None or run.record is None or log.ended or log.failure is not None or not run.over:
+        is_done = run.task is not None and run.task.done()
+        if is_done and (run.entry is None or run.entry.settled or not run.exists):
             self.runs.pop(run.turn.response_id, None)
-        else:
-            log.on_end = lambda: self._untrack(run)
-
-    async def _enqueue(self, run: Run, response: Response) -> None:
-        assert run.record is not None
-        self.journal.note(Begin(run.record))
-        run.publish(run.machine.create(response))
-        run.response = None
-        await self.journal.barrier()
-        self.worker.submit(run)
 
     def _new_key(self) -> int:
         key, self._next_key = self._next_key, self._next_key + 1
@@ -249,8 +257,9 @@ class Engine:
         """A Response as JSON. Raises NotFound."""
         run = self.running(project, response_id)
         if run is not None:
-            await self.journal.barrier()
-            return show(run.machine.fold.response(), self.included(run.turn.request.include, asked))
+            response = run.machine.fold.response()
+            await run.committed()
+            return show(response, self.included(run.turn.request.include, asked))
         stored = await self._find(project, response_id)
         if stored.response is None:
             fold = await self.worker.fold_of(stored)
@@ -274,8 +283,8 @@ class Engine:
             return self.frames_of(run, after + 1, asked)
         stored = await self._find(project, response_id)
         wanted = self.included(include_of(stored), asked)
-        plain = set(stored.gated.split()) <= wanted
-        return self._replay(stored.key, after + 1, None if plain else wanted)
+        plain = stored.response is not None and set(stored.gated.split()) <= wanted
+        return self._replay(stored, after + 1, None if plain else wanted)
 
     async def frames_of(self, run: Run, number: int = 0, asked: Collection[str] = ()) -> AsyncIterator[bytes]:
         """The frames of a run, as its reader may see them."""
@@ -284,10 +293,12 @@ class Engine:
         async for data in run.log.follow(number):
             yield data if run.gated <= wanted else include.visible_frames(data, wanted)
 
-    async def _replay(self, key: int, number: int, wanted: Collection[str] | None) -> AsyncIterator[bytes]:
-        while data := await self.store.read(key, number):
+    async def _replay(self, stored: Stored, number: int, wanted: Collection[str] | None) -> AsyncIterator[bytes]:
+        while data := await self.store.read(stored.key, number):
             number += frames.count(data)
             yield data if wanted is None else include.visible_frames(data, wanted)
+        if stored.response is None:
+            raise Unavailable("Nobody works on this response at the moment.", retry_after=1)
 
     async def cancel(self, project: str, response_id: str) -> bytes:
         """Cancel a background response; the second time changes nothing. Raises NotFound or InvalidRequest."""
@@ -295,6 +306,8 @@ class Engine:
         if run is None:
             stored = await self._find(project, response_id)
             check_cancel(stored.background, stored.status)
+            if stored.response is None:
+                raise Conflict(f"Response with id '{response_id}' is about to be taken over. Try again.", retry_after=1)
         elif not run.turn.request.background:
             check_cancel(False, "in_progress")
         else:
@@ -305,6 +318,7 @@ class Engine:
 
     async def delete(self, project: str, response_id: str) -> None:
         """Remove a response that is over. Raises NotFound, or Conflict while it runs."""
+        await self.journal.barrier()  # drops the segments that hold nothing but what is over
         if self.running(project, response_id) is not None:
             raise Conflict(f"Response with id '{response_id}' is still running. Cancel it, or wait for its end.")
         if not await self.store.delete(project, response_id):

@@ -4,12 +4,19 @@ While one commit runs, everything that is said gathers for the next: no timer, n
 segment** with the new chunks of all running responses. Segments are only for the day after a crash; nobody reads them
 while the process lives. When a response ends, or has much in memory, its chunks are written once more as one
 *stretch*, which is what late readers get, and its part of the segments is spent.
+
+An entry is *settled* when nothing of its log is left to write: it ended, its worker left it, or another took it. When
+a commit fails, the logs in it are *broken*: their readers get the error after what was committed, nothing is added
+any more, and what was committed stays pinned in its segments until `rescue` could write it as a stretch. Then, and
+not before, whoever takes the response over finds its whole log.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from antiphon.engine.log import Log
 from antiphon.ports import Batch, Change, Chunk, Store, Written
@@ -27,12 +34,27 @@ LAG = 4096
 class Entry:
     """A log that is written to the journal, and how far it is."""
 
-    __slots__ = ("ended", "fence", "key", "log", "segment", "sent", "stretched")
+    __slots__ = (
+        "changes",
+        "ended",
+        "fence",
+        "key",
+        "leaving",
+        "log",
+        "on_broken",
+        "on_settled",
+        "segment",
+        "sent",
+        "settled",
+        "stretched",
+    )
 
     def __init__(self, key: int, log: Log, fence: int = 0) -> None:
         self.key = key
         self.log = log
         self.fence = fence
+        self.changes: list[Change] = []
+        """What is written together with the chunks that are not yet handed over."""
         self.sent = log.next
         """Events below this number were handed to the store."""
         self.stretched = log.next
@@ -40,6 +62,21 @@ class Entry:
         self.segment: int | None = None
         """The oldest segment that this log needs."""
         self.ended = False
+        self.leaving: APIError | None = None
+        """What readers are told when the worker leaves a log that has not ended."""
+        self.settled = False
+        self.on_broken: Callable[[], None] | None = None
+        """Called when the log cannot go on."""
+        self.on_settled: Callable[[], None] | None = None
+
+
+class _Part(NamedTuple):
+    """What of a log goes into a commit."""
+
+    entry: Entry
+    upto: int
+    is_stretch: bool
+    is_last: bool
 
 
 class Journal:
@@ -48,38 +85,63 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._dirty: dict[Entry, None] = {}
-        self._changes: list[Change] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._busy = False
         self._pinned: dict[Entry, None] = {}
         """Entries that need segments, oldest need first."""
+        self._broken: dict[Entry, None] = {}
         self._last_segment = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def append(self, entry: Entry, frames: bytes, count: int, *, ended: bool = False) -> None:
-        """Add frames to a log; they become visible when they are committed. `ended`: they are the last."""
+    def append(
+        self, entry: Entry, frames: bytes, count: int, changes: Sequence[Change] = (), *, ended: bool = False
+    ) -> None:
+        """Add frames to a log; they become visible when they are committed, together with the changes.
+
+        `ended`: they are the last. What comes for a log that cannot go on is dropped.
+        """
+        if entry.log.failure is not None:
+            return
         if frames:
             entry.log.append(frames, count)
+        entry.changes += changes
         entry.ended = ended
-        self._dirty[entry] = None
-        self._kick()
+        self._touch(entry)
 
-    def note(self, change: Change) -> None:
-        """Write a change with the next commit, before the chunks that were appended after it."""
-        self._changes.append(change)
-        self._kick()
+    def leave(self, entry: Entry, error: APIError) -> None:
+        """Put a log that has not ended away, for another to go on with. Readers get `error` after what was said."""
+        if entry.log.failure is None and not entry.ended:
+            entry.leaving = error
+            self._touch(entry)
 
-    async def barrier(self) -> None:
-        """Wait until all that was handed over is committed. Raises Unavailable if the store could not."""
-        waiter = asyncio.get_running_loop().create_future()
+    def barrier(self) -> asyncio.Future[None]:
+        """Done when all that was handed over is committed. It has the error, Unavailable, if the store could not."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         self._kick()
-        await waiter
+        return waiter
 
     async def idle(self) -> None:
         """Wait until nothing is left to write."""
         await self._idle.wait()
+
+    async def rescue(self) -> None:
+        """Write what was committed of broken logs as stretches. Raises Unavailable while the store cannot.
+
+        Each is a commit of its own: a log that was broken once does not break others.
+        """
+        for entry in list(self._broken):
+            chunk = Chunk(entry.key, entry.stretched, entry.log.since(entry.stretched), entry.fence)
+            await self._store.write(Batch(stretches=[chunk]))
+            self._broken.pop(entry, None)
+            self._settle(entry)
+
+    # Commits
+
+    def _touch(self, entry: Entry) -> None:
+        self._dirty[entry] = None
+        self._kick()
 
     def _kick(self) -> None:
         if not self._busy:
@@ -88,65 +150,96 @@ class Journal:
             asyncio.get_running_loop().call_soon(self._commit)
 
     def _commit(self) -> None:
-        dirty, self._dirty = list(self._dirty), {}
+        self._touch_late()
+        dirty, self._dirty = self._dirty, {}
         waiters, self._waiters = self._waiters, []
         batch = Batch(spent=self._spent())
-        batch.changes, self._changes = self._changes, []
-        upto = [self._gather(entry, batch) for entry in dirty]
+        parts = [self._gather(entry, batch) for entry in dirty]
         written = self._store.write(batch)
-        written.add_done_callback(lambda done: self._committed(done, dirty, upto, waiters))
+        written.add_done_callback(lambda done: self._committed(done, parts, waiters))
 
-    def _gather(self, entry: Entry, batch: Batch) -> int:
-        """Put what is new of a log into the batch. Returns how far the log will be committed."""
+    def _touch_late(self) -> None:
+        """Have the logs that hold back old segments write a stretch, also when nothing new was said in them."""
+        for entry in self._pinned:
+            if not self._is_late(entry):
+                break
+            if entry.log.failure is None:
+                self._dirty[entry] = None
+
+    def _is_late(self, entry: Entry) -> bool:
+        return entry.segment is not None and self._last_segment - entry.segment > LAG
+
+    def _gather(self, entry: Entry, batch: Batch) -> _Part:
+        """Put what is new of a log into the batch."""
         log = entry.log
-        late = entry.segment is not None and self._last_segment - entry.segment > LAG
-        if entry.ended or log.size > SPILL or late:
+        batch.changes += entry.changes
+        entry.changes = []
+        is_last = entry.ended or entry.leaving is not None
+        is_stretch = is_last or log.size > SPILL or self._is_late(entry)
+        if is_stretch:
             batch.stretches.append(Chunk(entry.key, entry.stretched, log.since(entry.stretched), entry.fence))
-            entry.stretched = log.next
         else:
             batch.chunks.append(Chunk(entry.key, entry.sent, log.since(entry.sent), entry.fence))
         entry.sent = log.next
-        return log.next
+        return _Part(entry, log.next, is_stretch, is_last)
 
     def _committed(
-        self,
-        done: asyncio.Future[Written],
-        dirty: list[Entry],
-        upto: list[int],
-        waiters: list[asyncio.Future[None]],
+        self, done: asyncio.Future[Written], parts: Sequence[_Part], waiters: Sequence[asyncio.Future[None]]
     ) -> None:
         error = _api_error(done.exception())
         if error is None:
             written = done.result()
             self._last_segment = max(self._last_segment, written.segment)
-            for entry, number in zip(dirty, upto, strict=True):
-                self._advance(entry, number, written)
+            for part in parts:
+                self._advance(part, written)
         else:
-            for entry in dirty:
-                self._pinned.pop(entry, None)
-                entry.log.fail(error)
+            for part in parts:
+                self._break(part.entry, error)
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error) if error else waiter.set_result(None)
         self._next()
 
-    def _advance(self, entry: Entry, upto: int, written: Written) -> None:
+    def _advance(self, part: _Part, written: Written) -> None:
+        entry, log = part.entry, part.entry.log
         if entry.key in written.fenced:
-            self._pinned.pop(entry, None)
-            entry.log.fail(Conflict("Another worker has taken this response over."))
+            self._break(entry, Conflict("Another worker has taken this response over."), fenced=True)
             return
-        if entry.stretched >= upto:
+        if part.is_stretch:
+            entry.stretched = part.upto
             entry.segment = None
             self._pinned.pop(entry, None)
-        elif entry.segment is None:
+        elif entry.segment is None and part.upto > entry.stretched:
             entry.segment = written.segment
             self._pinned[entry] = None
-        entry.log.commit(upto, ended=entry.ended and upto == entry.log.next)
-        if entry.stretched >= upto and not entry.ended:
-            entry.log.forget(upto)
+        log.commit(part.upto, ended=part.is_last and entry.leaving is None)
+        if part.is_last:
+            if entry.leaving is not None:
+                log.fail(entry.leaving)
+            self._settle(entry)
+        elif part.is_stretch:
+            log.forget(part.upto)
+
+    def _break(self, entry: Entry, error: APIError, *, fenced: bool = False) -> None:
+        """A log cannot go on. What readers may have seen of it is kept, unless it has become another's."""
+        entry.log.fail(error)
+        entry.changes = []
+        self._dirty.pop(entry, None)
+        if entry.log.next > entry.stretched and not fenced:
+            self._broken[entry] = None
+        else:
+            self._settle(entry)
+        if entry.on_broken is not None:
+            entry.on_broken()
+
+    def _settle(self, entry: Entry) -> None:
+        self._pinned.pop(entry, None)
+        entry.settled = True
+        if entry.on_settled is not None:
+            entry.on_settled()
 
     def _next(self) -> None:
-        if self._dirty or self._changes or self._waiters:
+        if self._dirty or self._waiters:
             self._commit()
         else:
             self._busy = False

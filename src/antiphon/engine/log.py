@@ -17,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from antiphon.turn import frames
-from antiphon.wire.errors import APIError
+from antiphon.wire.errors import APIError, NotFound
 
 ReadBack = Callable[[int], Awaitable[bytes]]
 """Reads from the store: the frames from the event with this number on, as many as one stored stretch holds."""
@@ -42,7 +42,6 @@ class Log:
         "failure",
         "first",
         "next",
-        "on_end",
         "read_back",
         "size",
     )
@@ -58,8 +57,6 @@ class Log:
         """Whether the last event is committed."""
         self.failure: APIError | None = None
         """Why the log cannot go on: the store failed, or another worker has the response."""
-        self.on_end: Callable[[], None] | None = None
-        """Called once, when the last event is committed or the log has failed."""
         self.size = 0
         """Bytes in memory."""
         self.read_back = read_back
@@ -84,14 +81,18 @@ class Log:
         self._wake()
 
     def fail(self, error: APIError) -> None:
-        """The log cannot go on. Readers get the error after what was committed."""
+        """The log cannot go on. What is not committed is dropped; readers get the error after what is."""
+        keep = bisect_left(self._firsts, self.committed)
+        self.size -= sum(map(len, self._chunks[keep:]))
+        del self._chunks[keep:], self._firsts[keep:]
+        self.next = self.committed
         self.failure = error
         self._wake()
+        self._make_room()
 
     def since(self, number: int) -> bytes:
-        """All bytes in memory from the event `number` on, committed or not. `number` begins a chunk."""
-        at = bisect_right(self._firsts, number) - 1
-        return b"".join(self._chunks[at:])
+        """All bytes in memory from the event `number` on, committed or not. `number` begins a chunk, or is `next`."""
+        return b"".join(self._chunks[bisect_left(self._firsts, number) :])
 
     def forget(self, upto: int) -> None:
         """Drop the chunks below `upto`, which begins one, from memory: the store has them, or nobody wants them."""
@@ -151,6 +152,8 @@ class Log:
     async def _from_store(self, number: int) -> tuple[bytes, int]:
         assert self.read_back is not None, "only a stored log leaves the memory"
         data = await self.read_back(number)
+        if not data:
+            raise NotFound("This response was deleted.", code="response_not_found")
         return data, number + frames.count(data)
 
     def _taken(self, number: int) -> None:
@@ -167,11 +170,6 @@ class Log:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        if self.on_end is not None and (self.ended or self.failure is not None):
-            on_end, self.on_end = self.on_end, None
-            on_end()
-        if self.failure is not None:
-            self._make_room()
 
     def _make_room(self) -> None:
         if self._room is not None and not self._room.done():

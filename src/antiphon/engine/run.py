@@ -23,7 +23,7 @@ import msgspec
 from antiphon.engine.ids import response_of
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
-from antiphon.ports import Begin, Clock, End, Fact, Model, Record
+from antiphon.ports import Begin, Change, Clock, End, Fact, Model, Record
 from antiphon.turn import deltas, include
 from antiphon.turn.input import Turn
 from antiphon.turn.machine import Machine
@@ -115,34 +115,63 @@ class Run:
         """Stop from outside; the first reason counts. The upstream is closed at once."""
         if self.stop is None and self.task is not None and not self.task.done() and not self.over:
             self.stop = stop
+            asyncio.get_running_loop().call_soon(self._interrupt)  # a task that has not begun could not say why it ends
+
+    def _interrupt(self) -> None:
+        if self.task is not None and not self.over:
             self.task.cancel()
 
     async def result(self) -> Response:
         """The Response when it is over and committed. Raises the APIError of a refusal, or of the store."""
-        await self.opened
-        await self.ended
+        await asyncio.shield(self.opened)
+        await asyncio.shield(self.ended)
         if self.entry is not None:
             await self.entry.log.until_end()
         return self.machine.fold.response()
 
+    async def committed(self) -> None:
+        """Wait until all that was told is committed. Raises the APIError that stopped the log."""
+        if self.journal is not None:
+            await self.journal.barrier()
+        if self.log is not None and self.log.failure is not None:
+            raise self.log.failure
+
+    @property
+    def exists(self) -> bool:
+        """Whether the first event was told; `opened` says when it is committed."""
+        return self.machine.fold.next > 0
+
     @property
     def over(self) -> bool:
         """Whether the last event was told."""
-        return self.opened.done() and self.machine.fold.next > 0 and self.machine.fold.ended
+        return self.exists and self.machine.fold.ended
 
     def open(self) -> None:
         """The hold is over: the response begins to exist."""
-        if self.opened.done():
-            return
-        if self.response is not None:
-            self._begin(self.machine.create(self.response))
-        self.opened.set_result(None)
-        self.publish(self.machine.begin())
+        if not self.exists and not self.opened.done():
+            self.create()
+            self.begin()
 
-    def _begin(self, told: list[Event]) -> None:
-        if self.journal is not None and self.record is not None:
-            self.journal.note(Begin(self.record))
-        self.publish(told)
+    def create(self) -> None:
+        """Tell the first events: the response exists as soon as they are committed."""
+        assert self.response is not None
+        changes = () if self.record is None else (Begin(self.record),)
+        self.publish(self.machine.create(self.response), changes)
+        if self.journal is None:
+            self.opened.set_result(None)
+        else:
+            self.journal.barrier().add_done_callback(self._created)
+
+    def _created(self, committed: asyncio.Future[None]) -> None:
+        if error := committed.exception():
+            self.opened.set_exception(error)
+            self.opened.exception()  # whoever waits has it
+        else:
+            self.opened.set_result(None)
+
+    def begin(self) -> None:
+        """Tell that the model is asked now."""
+        self.publish(self.machine.begin())
 
     async def _perform(self, admit: Admit | None) -> None:
         try:
@@ -156,13 +185,12 @@ class Run:
             _log.error("the run of %s failed", self.turn.response_id, exc_info=error)
             self._fail(ServerError("The server had an error while processing your request."))
         finally:
-            self._over()
+            self._leave()
 
     async def _speak(self) -> None:
         async with aclosing(self.model.stream(self.turn)) as batches:
             async for batch in batches:
-                if not self.opened.done():
-                    self.open()
+                self.open()
                 if batch:
                     self._hear(batch)
                 if self.log is not None:
@@ -193,7 +221,7 @@ class Run:
 
     def _fail(self, error: APIError) -> None:
         """A failure before the response exists is its creator's; after that it is the terminal event."""
-        if not self.opened.done():
+        if not self.exists:
             self.opened.set_exception(error)
             self.opened.exception()  # whoever waits has it; if nobody does that is no defect
         elif not self.over and not self._is_broken():
@@ -208,35 +236,42 @@ class Run:
         stop = self.stop or Stop("abandoned")
         if stop.kind == "failed" and stop.error is not None:
             self._fail(stop.error)
-        elif not self.opened.done():
+        elif not self.exists:
             self._fail(Unavailable("The request was cancelled before it began."))
         elif stop.kind == "cancelled" and not self._is_broken():
             self._note("cancelled", {"at": self.clock.now()})
             self.machine.fold.cancel()
             self._end([])
-        elif self.log is not None:
-            self.log.fail(Unavailable("The server stopped working on this response."))
 
     def _end(self, told: Sequence[Event]) -> None:
-        if self.journal is not None and self.record is not None:
-            self.journal.note(ending(self.record, self.machine.fold.response()))
-        self.publish(told, ended=True)
-        self._over()
+        changes = () if self.record is None else (ending(self.record, self.machine.fold.response()),)
+        self.publish(told, changes, ended=True)
+        self._say_no_more()
 
-    def _over(self) -> None:
+    def _say_no_more(self) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
 
+    def _leave(self) -> None:
+        """A run that could not end leaves its log to whoever takes over, and its readers with a hint to come back."""
+        if self.exists and not self.over:
+            error = Unavailable("The server stopped working on this response.", retry_after=1)
+            if self.journal is not None and self.entry is not None:
+                self.journal.leave(self.entry, error)
+            elif self.log is not None:
+                self.log.fail(error)
+        self._say_no_more()
+
     # What was told
 
-    def publish(self, told: Sequence[Event], *, ended: bool = False) -> None:
+    def publish(self, told: Sequence[Event], changes: Sequence[Change] = (), *, ended: bool = False) -> None:
         """Append events to the log: through the journal, or at once where nothing is stored."""
         if self.log is None:
             return
         self._watch(told)
         data = frames(told)
         if self.journal is not None and self.entry is not None:
-            self.journal.append(self.entry, data, len(told), ended=ended)
+            self.journal.append(self.entry, data, len(told), changes, ended=ended)
             return
         if data:
             self.log.append(data, len(told))
@@ -248,8 +283,8 @@ class Run:
                 self.gated |= include.gates(event)
 
     def _note(self, kind: str, fact: dict[str, Any]) -> None:
-        if self.journal is not None and self.record is not None:
-            self.journal.note(Fact(self.record.key, self.machine.fold.next, kind, encode(fact)))
+        if self.record is not None:
+            self.publish((), (Fact(self.record.key, self.machine.fold.next, kind, encode(fact)),))
 
 
 def ending(record: Record, response: Response) -> End:

@@ -23,10 +23,12 @@ from antiphon.engine.run import Run, Stop, as_response_error, ending
 from antiphon.engine.stored import stored_items, stored_request
 from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
+from antiphon.turn import include
 from antiphon.turn.fold import Fold
 from antiphon.turn.input import CLIENT_CALLS, Turn, assemble
 from antiphon.turn.machine import Machine
 from antiphon.wire.errors import APIError, ServerError
+from antiphon.wire.items import Item
 from antiphon.wire.sse import frames
 
 if TYPE_CHECKING:
@@ -66,20 +68,31 @@ class Worker:
 
     async def _admit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None) -> bool:
         """Wait for a slot, take the lease, and say whether there is something to run."""
-        assert run.record is not None
-        assert run.entry is not None
         assert run.task is not None
         await self._slots.acquire()
         run.task.add_done_callback(lambda _: self._slots.release())
-        key = run.record.key
-        fence = await self.engine.store.lease(key, self.owner, self._until())
+        if not await self._lease(run):
+            return False
+        run.begin()
+        return prepare is None or await prepare(run)
+
+    async def _lease(self, run: Run) -> bool:
+        """Take the lease of a response. Without one the run leaves it to a later look."""
+        assert run.entry is not None
+        assert run.task is not None
+        key = run.entry.key
+        try:
+            await self.engine.journal.barrier()  # its row may be on its way
+            fence = await self.engine.store.lease(key, self.owner, self._until())
+        except APIError as error:
+            _log.warning("%s could not be leased: %s", run.turn.response_id, error.message)
+            return False
         if fence is None:
             return False
         run.entry.fence = fence
         self._held[key] = run
         run.task.add_done_callback(lambda _: self._held.pop(key, None))
-        run.open()
-        return prepare is None or await prepare(run)
+        return True
 
     def _until(self) -> float:
         return self.engine.clock.now() + self.engine.options.lease
@@ -113,9 +126,13 @@ class Worker:
     # Take-over
 
     async def sweep(self) -> None:
-        """Take over every response that is not over and that nobody holds."""
-        for stored in await self.engine.store.unfinished():
-            if stored.id not in self.engine.runs:
+        """Take over every response that is not over and that nobody holds. Raises Unavailable."""
+        await self.engine.journal.rescue()
+        for found in await self.engine.store.unfinished():
+            if found.id in self.engine.runs:
+                continue
+            stored = await self.engine.store.find(found.project, found.id)  # it may have ended since
+            if stored is not None and stored.response is None:
                 await self.take_over(stored)
 
     async def take_over(self, stored: Stored) -> None:
@@ -128,11 +145,14 @@ class Worker:
         try:
             self._check_hope(stored)
             choice = self.engine.catalog.choose(stored.model)
+            request = stored_request(stored.request)
         except APIError as error:
             await self._close(stored, machine, error)
             return
-        turn = Turn(request=stored_request(stored.request), items=[], response_id=stored.id, number=stored.attempts)
+        turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts)
         run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
+        run.opened.set_result(None)
+        run.gated = include.gates(fold.output())
         self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)
         self.submit(run, lambda run: self._prepare(run, stored))
 
@@ -140,8 +160,8 @@ class Worker:
         """End a response that nobody runs."""
         log = Log(next_number=machine.fold.next)
         told = machine.fail(as_response_error(error))
-        self.engine.journal.note(ending(stored, machine.fold.response()))
-        self.engine.journal.append(Entry(stored.key, log), frames(told), len(told), ended=True)
+        changes = (ending(stored, machine.fold.response()),)
+        self.engine.journal.append(Entry(stored.key, log), frames(told), len(told), changes, ended=True)
         await self.engine.journal.barrier()
 
     async def fold_of(self, stored: Stored) -> Fold:
@@ -163,7 +183,7 @@ class Worker:
     async def _prepare(self, run: Run, stored: Stored) -> bool:
         """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say."""
         fold = run.machine.fold
-        finished = [item for item in fold.items if item is not None]
+        finished = [item for item in fold.items if item is not None and not is_cut(item)]
         half = list(fold.open.values())
         if len(half) == 1 and half[0].kind == "message" and run.model.continues:
             run.turn.prefix = half[0].snapshot("in_progress")
@@ -176,3 +196,8 @@ class Worker:
         history = await self.engine.history(stored.project, stored.previous)
         run.turn.items = assemble(history, stored_items(stored.input)) + finished
         return True
+
+
+def is_cut(item: Item) -> bool:
+    """Whether an item was closed before it was finished, by an earlier take-over: nobody builds on it."""
+    return getattr(item, "status", None) == "incomplete"

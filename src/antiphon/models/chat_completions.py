@@ -68,11 +68,6 @@ class ChatCompletions:
         """Parameters beyond the API's own that go on to the upstream."""
         return self._options.pass_through
 
-    @property
-    def pass_through(self) -> frozenset[str]:
-        """Parameters beyond the API's own that the upstream is told."""
-        return frozenset(self._options.pass_through)
-
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out. Raises InvalidRequest for those that an answer cannot do without."""
         return check_tools(request)

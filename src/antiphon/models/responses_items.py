@@ -20,7 +20,7 @@ from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import Item
 from antiphon.wire.struct import UNSET, Opaque, UnsetType
 
-__all__ = ["Reach", "annotation", "begun", "received", "sendable"]
+__all__ = ["Reach", "annotation", "begun", "received", "sendable", "without_id"]
 
 Json = dict[str, Any]
 replace = msgspec.structs.replace
@@ -63,6 +63,9 @@ _MISSING: Final[dict[str, Json]] = {
 """Kind → what stands for the fields that an item should have and does not."""
 
 
+_CALLS: Final = ("function_call", "custom_tool_call", "shell_call", "apply_patch_call")
+
+
 def _mended(fields: Json) -> Item | None:
     """An item as it is probably meant, where it is not as it should be."""
     kind = fields.get("type")
@@ -71,7 +74,8 @@ def _mended(fields: Json) -> Item | None:
         **{name: value for name, value in fields.items() if value is not None},
     }
     mended["status"] = _status(fields.get("status"))
-    mended.setdefault("call_id", fields.get("id") or "")
+    if kind in _CALLS:
+        mended.setdefault("call_id", fields.get("id") or "")
     if kind == "message":
         mended["content"] = [part for part in map(_mended_part, _listed(mended["content"])) if part is not None]
     try:
@@ -101,6 +105,13 @@ def _mended_part(part: object) -> Json | None:
         case {"type": "refusal", "refusal": str(text)}:
             return {"type": "refusal", "refusal": text}
     return None
+
+
+def without_id(item: Item) -> Item:
+    """The item as if the upstream had given it no id."""
+    if isinstance(item, Opaque):
+        return Opaque({name: value for name, value in item.fields.items() if name != "id"})
+    return replace(item, id=UNSET)
 
 
 def annotation(sent: Json) -> Any:
@@ -259,7 +270,6 @@ def _reasoning(item: wire.Reasoning, reach: Reach) -> wire.Reasoning | None:
     return None
 
 
-def _opaque(item: Opaque, reach: Reach) -> Opaque:
-    fields = {name: value for name, value in item.fields.items() if name != "id"}
+def _opaque(item: Opaque, reach: Reach) -> Item:
     known = theirs(item.id, reach.mark) if item.id else None
-    return Opaque(fields if known is None else {**fields, "id": known})
+    return without_id(item) if known is None else with_id(item, known)

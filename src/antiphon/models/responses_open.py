@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from antiphon.turn.deltas import PartKind
 from antiphon.turn.fold import kind_of, text_at
 from antiphon.turn.writers import row
 from antiphon.wire.content import Logprob, TopLogprob
 from antiphon.wire.items import Item, Message
-from antiphon.wire.struct import UNSET
+from antiphon.wire.struct import UNSET, Opaque
 
-__all__ = ["OpenItem", "OpenPart", "advances", "is_answer", "listed", "missing", "texts_of", "with_bytes"]
+__all__ = ["OpenItem", "OpenPart", "advances", "is_answer", "listed", "missing", "renamed", "texts_of", "with_bytes"]
 
 
 class OpenPart:
@@ -36,6 +38,7 @@ class OpenItem:
         "is_written",
         "key",
         "kind",
+        "names",
         "part",
         "pieces",
         "printed",
@@ -44,9 +47,11 @@ class OpenItem:
         "seen",
     )
 
-    def __init__(self, key: int, kind: str, pieces: list[str], *, is_partial: bool) -> None:
+    def __init__(self, key: int, item: Item, pieces: list[str], *, is_partial: bool) -> None:
         self.key = key
-        self.kind = kind
+        self.kind = kind_of(item)
+        self.names = names_of(item)
+        """What a client may have used already: it stays, whatever the item is called at its end."""
         self.part: OpenPart | None = None
         self.seen: set[tuple[bool, int]] = set()
         """The parts so far: whether in the summary, and the index there."""
@@ -70,6 +75,23 @@ class OpenItem:
 def is_answer(item: Item) -> bool:
     """Some servers repeat messages of the input in their output; these are no answer."""
     return not isinstance(item, Message) or item.role == "assistant"
+
+
+def names_of(item: Item) -> dict[str, Any]:
+    """The fields by which an item is called."""
+    names = ("call_id", "name")
+    if isinstance(item, Opaque):
+        return {name: item.fields[name] for name in names if name in item.fields}
+    return {name: getattr(item, name) for name in names if hasattr(item, name)}
+
+
+def renamed(item: Item, names: dict[str, Any]) -> Item:
+    """The item with these names."""
+    if names_of(item) == names:
+        return item
+    if isinstance(item, Opaque):
+        return Opaque({**item.fields, **names})
+    return msgspec.structs.replace(item, **names)
 
 
 REPEATED: Final = frozenset({"searching", "partial_image", "compacting"})

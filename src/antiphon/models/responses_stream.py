@@ -16,7 +16,7 @@ import msgspec
 from antiphon.models import responses_events as heard
 from antiphon.models.responses_end import Fields, field, incomplete_reason, refusal, settled, usage_of
 from antiphon.models.responses_ids import NO_MARK, ours
-from antiphon.models.responses_items import annotation, as_known, begun, received
+from antiphon.models.responses_items import annotation, as_known, begun, received, without_id
 from antiphon.models.responses_open import (
     OpenItem,
     OpenPart,
@@ -24,6 +24,7 @@ from antiphon.models.responses_open import (
     is_answer,
     listed,
     missing,
+    renamed,
     texts_of,
     with_bytes,
 )
@@ -46,7 +47,7 @@ from antiphon.turn.fold import kind_of, text_at
 from antiphon.turn.writers import WRITERS, row
 from antiphon.wire.errors import APIError, UpstreamMalformed
 from antiphon.wire.events import ImageGenerationCallPartialImage
-from antiphon.wire.items import Item, Message, Reasoning, ShellOutput
+from antiphon.wire.items import ITEMS, Item, Message, Reasoning, ShellOutput
 from antiphon.wire.read import OBJECT, RAW_ARRAY, RAW_OBJECT
 from antiphon.wire.response import Usage
 from antiphon.wire.sse import SSEvent
@@ -174,10 +175,11 @@ class ResponseReader:
         return self._indexes.get(ours(event.item_id, self._mark), newest) if event.item_id else newest
 
     def _start(self, index: int, item: Item) -> OpenItem:
-        kind = kind_of(item)
-        opened = self._items[index] = OpenItem(index, kind, listed(self._words), is_partial=index in self._lost)
+        opened = self._items[index] = OpenItem(index, item, listed(self._words), is_partial=index in self._lost)
         self._told.add(index)
-        if item.id:
+        if item.id in self._indexes:
+            item = without_id(item)  # two items with one id: the machine gives this one another
+        elif item.id:
             self._indexes[item.id] = index
         self._out.append(ItemStarted(index, begun(item)))
         return opened
@@ -212,7 +214,7 @@ class ResponseReader:
             return
         self._catch_up(opened, item)
         del self._items[index]
-        self._out.append(ItemDone(index, item))
+        self._out.append(ItemDone(index, renamed(item, opened.names)))
 
     def _close(self, index: int) -> None:
         """End an item as it was said."""
@@ -362,13 +364,19 @@ class ResponseReader:
             self._tell_command(event, missing(said, event.command))
 
     def _tell_command(self, event: heard.CommandDelta, text: str) -> None:
+        """Commands are told in their order; one that was left out is told by the machine when the item is done."""
         opened = self._items.get(self._place(event))
         index = event.command_index
-        if opened is None or opened.kind != "shell_call" or index < len(opened.commands) - 1:
+        if (
+            opened is None
+            or opened.kind != "shell_call"
+            or index not in (len(opened.commands) - 1, len(opened.commands))
+        ):
             return
-        while len(opened.commands) <= index:
+        if index == len(opened.commands):
+            if opened.commands and not opened.commands[-1]:
+                self._out.append(Command(opened.key, index - 1, ""))
             opened.commands.append(listed(self._words))
-            self._out.append(Command(opened.key, len(opened.commands) - 1, ""))
         if text:
             opened.commands[index].append(text)
             self._out.append(Command(opened.key, index, text))
@@ -403,11 +411,11 @@ class ResponseReader:
         opened.printing = {"stdout": [], "stderr": []}
 
     def _unknown(self, event: heard.Loose) -> None:
-        """An event of an item that is open is told as it is; all others say nothing about the answer."""
-        index = event.output_index if event.output_index is not None else self._indexes.get(event.item_id or "")
-        if index in self._items:
+        """An event of an item of unknown kind is told as it is; all others say nothing about the answer."""
+        opened = self._items.get(self._place(event))
+        if opened is not None and opened.kind not in ITEMS and "type" in event.fields:
             told = {name: value for name, value in event.fields.items() if name not in _REPLACED}
-            self._out.append(deltas.Opaque(index, told))
+            self._out.append(deltas.Opaque(opened.key, told))
 
     # The response as a whole
 
@@ -599,7 +607,7 @@ _BY_NAME: Final[dict[str, tuple[type[Any], Callable[[ResponseReader, Any], None]
     "response.reasoning_summary_part.done": (heard.Part, ResponseReader._part_done),
     "response.output_text.delta": (heard.TextDelta, ResponseReader._text),
     "response.output_text.annotation.added": (heard.Citation, ResponseReader._cite),
-    "response.shell_call_command.added": (heard.Heard, ResponseReader._nothing),
+    "response.shell_call_command.added": (heard.CommandDelta, ResponseReader._command),
     "response.shell_call_command.delta": (heard.CommandDelta, ResponseReader._command),
     "response.shell_call_command.done": (heard.CommandDelta, ResponseReader._command_done),
     "response.shell_call_output_content.delta": (heard.OutputDelta, ResponseReader._printed),

@@ -216,7 +216,7 @@ class Answer:
         return chunk
 
     def _salvaged(self, error: BaseException) -> bytes:
-        """What had arrived before the answer broke off, which aiohttp would throw away; if that is nothing, the error."""
+        """What had arrived before the answer broke off, which aiohttp would throw away; if nothing had, the error."""
         self._broken = self._expiry() if self._expired else _transport_error(error)
         self._broken.__cause__ = error
         self._content.set_exception(cast(BaseException, None))

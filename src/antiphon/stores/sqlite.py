@@ -51,12 +51,16 @@ class SQLiteStore:
         synchronous: Synchronous = "normal",
         owner: str = "",
         now: Callable[[], float] = time.time,
+        patience: float = 5.0,
     ) -> None:
+        """`patience` is how many seconds a write waits for another process that holds the database."""
         self._folder = folder
         self._synchronous = synchronous
+        self._patience = patience
         self._owner = owner
         self._now = now
         self._lock: IO[str] | None = None
+        self._is_prepared = False
         self._dropped = 0
         self._segment = 0
 
@@ -65,16 +69,22 @@ class SQLiteStore:
     async def start(self) -> int:
         """Take the folder, open the database, put a dead process's segments in order. Returns the first free key.
 
-        Raises DataFolderInUse, or Unavailable if the folder cannot be written.
+        Raises DataFolderInUse, or Unavailable if the folder cannot be written or holds something else.
         """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = _take_lock(self._folder / LOCK, self._owner)
-            self._writer = _Thread(self._open, "antiphon-writer")
-            self._reader = _Thread(self._open, "antiphon-reader")
         except OSError as error:
             raise Unavailable(f"The data folder {self._folder} cannot be used: {error.strerror}.") from error
-        return await self._writer.call(self._prepare)
+        self._writer = _Thread(self._open, "antiphon-writer")
+        self._reader = _Thread(self._open, "antiphon-reader")
+        try:
+            return await self._writer.call(self._prepare)
+        except Unavailable as error:
+            raise Unavailable(f"The database {self._folder / DATABASE} cannot be used. {error.message}") from error
+        finally:
+            if not self._is_prepared:
+                await self.aclose()
 
     async def aclose(self) -> None:
         """Write what was handed over, close both connections, give the folder back."""
@@ -85,24 +95,27 @@ class SQLiteStore:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._folder / DATABASE, isolation_level=None, check_same_thread=False, cached_statements=256
+            self._folder / DATABASE, timeout=self._patience, isolation_level=None, cached_statements=256
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(sql.PRAGMAS[self._synchronous])
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
-        connection.execute("PRAGMA busy_timeout = 5000")
+        try:
+            for pragma in ("PRAGMA journal_mode = WAL", sql.PRAGMAS[self._synchronous], sql.CHECKPOINT):
+                connection.execute(pragma)
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> int:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > sql.VERSION:
-            raise Unavailable("The data folder was written by a newer version of Antiphon.")
+            raise Unavailable(f"It was written by a newer version of Antiphon: its schema is {version}.")
         if version == 0:
             connection.executescript(sql.SCHEMA)
             connection.execute(sql.SET_VERSION)
         with _Transaction(connection):
             self._segment = _settle_segments(connection)
         self._dropped = self._segment
+        self._is_prepared = True
         return int(connection.execute(sql.NEXT_KEY).fetchone()[0])
 
     # Writing
@@ -115,7 +128,7 @@ class SQLiteStore:
         with _Transaction(connection):
             fenced = _fenced(connection, [*batch.chunks, *batch.stretches])
             for change in batch.changes:
-                if not (isinstance(change, End) and change.key in fenced):
+                if isinstance(change, Begin) or change.key not in fenced:
                     _apply(connection, change)
             stretches = [(c.key, c.first, c.data) for c in batch.stretches if c.data and c.key not in fenced]
             if stretches:
@@ -147,8 +160,13 @@ class SQLiteStore:
 
     async def lease(self, key: int, owner: str, until: float) -> int | None:
         """Take a response; None if somebody holds it."""
-        row = await self._writer.call(lambda c: c.execute(sql.LEASE, (owner, until, key, self._now())).fetchone())
-        return None if row is None else int(row[0])
+
+        def lease(connection: sqlite3.Connection) -> int | None:
+            with _Transaction(connection):
+                row = connection.execute(sql.LEASE, (owner, until, key, self._now())).fetchone()
+            return None if row is None else int(row[0])
+
+        return await self._writer.call(lease)
 
     async def renew(self, keys: Sequence[int], owner: str, until: float) -> set[int]:
         """Extend leases; returns those still held."""
@@ -196,27 +214,50 @@ class SQLiteStore:
         return [_stored(row) for row in rows]
 
 
+_OUTAGES = frozenset(
+    (
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    )
+)
+"""What SQLite says of a disk, or of a file. Everything else is a defect of ours."""
+
+
 class _Thread:
     """A thread with a connection of its own, which runs jobs one after the other.
 
-    A job's error becomes the error of its future; what SQLite says about the disk becomes Unavailable.
+    A job's error becomes the error of its future; what SQLite says about the disk becomes Unavailable. After `stop`
+    every job is refused.
     """
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
         self._connect = connect
         self._jobs: SimpleQueue[tuple[Job, asyncio.Future[Any]] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def call(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Run a job after those before it."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put((job, future))
+        if self._stopped:
+            future.set_exception(Unavailable("The store is closed."))
+        else:
+            self._jobs.put((job, future))
         return future
 
     async def stop(self) -> None:
         """Run what was put in, then close."""
+        self._stopped = True
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -228,7 +269,7 @@ class _Thread:
                 connection = connection or self._connect()
                 result = job(connection)
             except sqlite3.Error as error:
-                self._answer(future, None, _unavailable(error))
+                self._answer(future, None, _meaning(error))
             except BaseException as error:  # noqa: BLE001 - it is handed to the one who waits
                 self._answer(future, None, error)
             else:
@@ -299,27 +340,39 @@ def _fenced(connection: sqlite3.Connection, chunks: Sequence[Chunk]) -> set[int]
 
 def _settle_segments(connection: sqlite3.Connection) -> int:
     """Write what segments hold of each log behind its stretches, and drop them. Returns the last segment's number."""
-    tails: dict[int, tuple[int, list[bytes]]] = {}
+    tails = {key: _Tail(connection, key) for (key,) in connection.execute(sql.RUNNING)}
     last = 0
     for number, spans, data in connection.execute(sql.ALL_SEGMENTS):
-        last = number
-        at = 0
+        last, at = number, 0
         for key, first, length in msgspec.json.decode(spans, type=list[tuple[int, int, int]]):
-            tails.setdefault(key, (first, []))[1].append(data[at : at + length])
+            if key in tails:  # else the response is over, or was deleted
+                tails[key].add(first, data[at : at + length])
             at += length
-    for key, (first, pieces) in tails.items():
-        _add_tail(connection, key, first, b"".join(pieces))
+    for tail in tails.values():
+        tail.write(connection)
     connection.execute(sql.DROP_SEGMENTS, (last + 1,))
     return last
 
 
-def _add_tail(connection: sqlite3.Connection, key: int, first: int, data: bytes) -> None:
-    """Add the part of a tail that no stretch holds: a stretch may have been written after the segment."""
-    row = connection.execute(sql.LAST_STRETCH, (key,)).fetchone()
-    covered = 0 if row is None else row[0] + frames.count(row[1])
-    rest = frames.skip(data, max(0, covered - first))
-    if rest:
-        connection.execute(sql.ADD_STRETCH, (key, max(first, covered), rest))
+class _Tail:
+    """What segments hold of a log behind its stretches. A stretch repeats what older segments hold, and goes on."""
+
+    def __init__(self, connection: sqlite3.Connection, key: int) -> None:
+        row = connection.execute(sql.LAST_STRETCH, (key,)).fetchone()
+        self.key = key
+        self.first = self.next = 0 if row is None else row[0] + frames.count(row[1])
+        self.pieces: list[bytes] = []
+
+    def add(self, first: int, data: bytes) -> None:
+        """Take the part of a chunk that is new. Chunks come in the order in which they were said."""
+        new = frames.skip(data, self.next - first)
+        self.next += frames.count(new)
+        self.pieces.append(new)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write the tail as a stretch, if there is one."""
+        if self.next > self.first:
+            connection.execute(sql.ADD_STRETCH, (self.key, self.first, b"".join(self.pieces)))
 
 
 def _stored(row: Sequence[Any]) -> Stored:
@@ -328,8 +381,10 @@ def _stored(row: Sequence[Any]) -> Stored:
     return Stored(**{**fields, "background": bool(fields["background"])})
 
 
-def _unavailable(error: sqlite3.Error) -> Unavailable:
-    return Unavailable(f"The data folder cannot be read or written: {error}.", retry_after=5)
+def _meaning(error: sqlite3.Error) -> Exception:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTAGES:
+        return Unavailable(f"The store cannot be read or written: {error}.", retry_after=5)
+    return error
 
 
 def _take_lock(path: Path, owner: str) -> IO[str]:

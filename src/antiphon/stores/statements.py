@@ -38,8 +38,9 @@ CREATE TABLE IF NOT EXISTS facts (
 );
 CREATE INDEX IF NOT EXISTS facts_of ON facts (response);
 CREATE TABLE IF NOT EXISTS items (
-    id          TEXT PRIMARY KEY,
-    response    INTEGER NOT NULL
+    id          TEXT NOT NULL,
+    response    INTEGER NOT NULL,
+    PRIMARY KEY (id, response)
 );
 CREATE INDEX IF NOT EXISTS items_of ON items (response);
 CREATE TABLE IF NOT EXISTS segments (
@@ -53,6 +54,8 @@ PRAGMAS = {
     "normal": "PRAGMA synchronous = NORMAL",
     "full": "PRAGMA synchronous = FULL",
 }
+
+CHECKPOINT = "PRAGMA wal_autocheckpoint = 4000"
 
 VERSION = 1
 """`PRAGMA user_version` of this schema."""
@@ -82,6 +85,8 @@ DROP_SEGMENTS = "DELETE FROM segments WHERE number < ?"
 
 ALL_SEGMENTS = "SELECT number, spans, data FROM segments ORDER BY number"
 
+RUNNING = "SELECT key FROM responses WHERE response IS NULL"
+
 LAST_STRETCH = "SELECT first, data FROM stretches WHERE response = ? ORDER BY first DESC LIMIT 1"
 
 NEXT_KEY = "SELECT coalesce(max(key), 0) + 1 FROM responses"
@@ -105,7 +110,7 @@ SELECT key, id, project, created_at, status, background, model, previous, reques
 
 OWNER_OF = """
 SELECT responses.id FROM items JOIN responses ON responses.key = items.response
-WHERE items.id = ? AND responses.project = ?
+WHERE items.id = ? AND responses.project = ? ORDER BY responses.key DESC LIMIT 1
 """
 
 READ = """

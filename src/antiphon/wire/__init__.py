@@ -11,6 +11,6 @@ The rules of this package:
   `param`. Behind them no code validates again.
 
 Modules: `struct` (setup of msgspec), `content` and `items` (what a conversation is made of), `tools`, `request`,
-`response`, `events`, `sse` (bytes on the wire), `errors` (the tree of errors), `invalid` (a msgspec complaint
-re-told in the API's words).
+`response`, `events`, `sse` (bytes on the wire), `errors` (the tree of errors), `read` (one object of a known type),
+`invalid` (a msgspec complaint re-told in the API's words).
 """

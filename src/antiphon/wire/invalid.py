@@ -148,9 +148,9 @@ def _fields(place: Place, key: str) -> Iterator[Any]:
         yield Literal[tags]  # a Literal of values that are known only now
         return
     for struct in _tagged(structs, place.value):
-        name = next((f.name for f in msgspec.structs.fields(struct) if f.encode_name == key), None)
-        if name is not None:
-            yield from _options(get_type_hints(struct, include_extras=True)[name])
+        hints = get_type_hints(struct, include_extras=True)
+        for field in msgspec.structs.fields(struct):
+            yield from _options(hints[field.name]) if field.encode_name == key else ()
 
 
 def _tagged(structs: list[type[msgspec.Struct]], value: Any) -> list[type[msgspec.Struct]]:

@@ -45,7 +45,7 @@ class Fault:
     @property
     def outcomes(self) -> frozenset[Outcome]:
         """All outcomes that are right."""
-        return self.also | {self.outcome}
+        return frozenset((self.outcome, *self.also))
 
 
 def fault(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from tests.support.answers import SSE, Answer, Ending, http_head, plain, raw, refused, stream
+from tests.support.answers import SSE, Answer, Ending, Send, http_head, plain, raw, refused, stream
 from tests.support.faults.fault import MEGABYTE, Fault, fault
 
 GARBAGE = bytes(range(128, 256)) + b"\x00\x01\x02 not http at all\r\n\r\n"
@@ -102,11 +102,12 @@ def _unframed(chunks: Sequence[bytes]) -> Answer:
 
 def _framings(good: GoodStream) -> list[Fault]:
     def broken(rest: bytes) -> Answer:
-        return raw(good.answer.wire[: good.between] + rest)
+        begun = good.answer.cut_after(good.between)
+        return replace(begun, steps=(*begun.steps, Send(rest)))
 
     def length(factor: float) -> Answer:
-        body = b"".join(good.chunks)
-        return raw(http_head(200, {"Content-Type": SSE, "Content-Length": str(int(len(body) * factor))}) + body)
+        told = str(int(len(b"".join(good.chunks)) * factor))
+        return Answer(http_head(200, {"Content-Type": SSE, "Content-Length": told}), tuple(map(Send, good.chunks)))
 
     return [
         fault("truncated_chunk", "failed", "after", lambda: broken(b"fff\r\ndata: {")),

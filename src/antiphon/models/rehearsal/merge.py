@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import islice, product
 from typing import Any
 from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
 _MOST_HOPS = 48
-_MOST_JOINS = 20_000
+_MOST_JOINS = 4_000
 _MOST_BRANCHES = 64
 
 
@@ -76,7 +77,7 @@ def _multiple(one: float, two: float) -> int | float:
 
 def _pairs(one: list[Any], two: list[Any]) -> list[Any]:
     """Each of the ones with each of the others: what `anyOf` twice amounts to."""
-    return [{"allOf": [first, second]} for first in one for second in two][:_MOST_BRANCHES]
+    return [{"allOf": [first, second]} for first, second in islice(product(one, two), _MOST_BRANCHES)]
 
 
 _JOIN: dict[str, Callable[[Any, Any], Any]] = {
@@ -100,12 +101,13 @@ class Resolver:
 
     def __init__(self, document: Schema) -> None:
         self._document = document
-        self._joins = 0
+        self.joins = 0
+        """Schemas flattened so far."""
 
     def flat(self, schema: Any, hops: int = _MOST_HOPS) -> Schema:
         """The schema without `$ref`, `allOf`, `oneOf` and `if`; its choices stand in `anyOf`. Raises Impossible."""
-        self._joins += 1
-        if schema is False or hops == 0 or self._joins > _MOST_JOINS:
+        self.joins += 1
+        if schema is False or hops == 0 or self.joins > _MOST_JOINS:
             raise Impossible("nothing is allowed here, or references go in a circle")
         left = dict(schema) if isinstance(schema, dict) else {}
         parts = list(self._parts(left))

@@ -16,7 +16,7 @@ _RUN = re.compile(r"\b(?:run|execute|launch)\b([^\n]{1,400})", re.IGNORECASE)
 _TICKED = re.compile(r"`([^`]+)`")
 _PROMPT = re.compile(r"^[ \t]*\$ (.{1,400})$", re.MULTILINE)
 _SHELL_FENCE = re.compile(r"^```(?:sh|bash|shell|zsh|console)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_MARKER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)$", re.MULTILINE)
+_MARKER = re.compile(r"^\*\*\* (Add|Update|Delete) File: (.+)\n?", re.MULTILINE)
 _UNIFIED = re.compile(r"^--- (?:a/)?(\S+).*\n\+\+\+ (?:b/)?(\S+).*\n", re.MULTILINE)
 
 
@@ -32,13 +32,15 @@ def commands(message: str) -> list[str]:
 def operations(message: str) -> list[Operation]:
     """The changes of a patch in a message: in the form `*** Update File: path`, or a unified diff."""
     text = (fenced(message) or message)[:_LONGEST]
-    marked = list(_MARKER.finditer(text))
-    if marked:
-        ends = [found.start() for found in marked[1:]] + [len(text)]
-        return [_marked(found, text[found.end() + 1 : end]) for found, end in zip(marked, ends, strict=True)]
-    diffs = list(_UNIFIED.finditer(text))
-    ends = [found.start() for found in diffs[1:]] + [len(text)]
-    return [_unified(found[1], found[2], text[found.end() : end]) for found, end in zip(diffs, ends, strict=True)]
+    marked = [_marked(found, body) for found, body in _sections(_MARKER, text)]
+    return marked or [_unified(found[1], found[2], body) for found, body in _sections(_UNIFIED, text)]
+
+
+def _sections(heading: re.Pattern[str], text: str) -> list[tuple[re.Match[str], str]]:
+    """Each heading with what stands below it."""
+    found = list(heading.finditer(text))
+    ends = [*(following.start() for following in found[1:]), len(text)]
+    return [(each, text[each.end() : end]) for each, end in zip(found, ends, strict=False)]
 
 
 def _marked(found: re.Match[str], body: str) -> Operation:

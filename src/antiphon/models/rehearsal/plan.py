@@ -39,6 +39,7 @@ _CLIENT_CALLS = frozenset(
 )
 """Items that the client answers: nothing is said after them."""
 _REFUSAL = "I will not answer this: the request asked for a rehearsal of a refusal."
+_HANDED_OVER = "I gave your code to the code interpreter. I do not run code, so there is no result to tell."
 _NO_VALUES = frozenset(("json", "schema"))
 _ANY_OBJECT: dict[str, Any] = {
     "type": "object",
@@ -50,14 +51,19 @@ _ANY_OBJECT: dict[str, Any] = {
 def plan(reading: Reading, script: Script) -> list[Act]:
     """All that is to be said in a turn, in order."""
     ids = Ids(reading.dice.fork("ids"), reading.call_ids)
-    planned = [act for kind in script.items for act in play(kind, ids)]
+    planned: list[Act] = []
     if script.reason is not None or talk.wants_reasoning(reading):
         planned.append(acts.reasoning(*talk.reasoned(reading, script.reason or 0)))
-    if script.items and not reading.message and script == Script(items=script.items):
-        return planned
-    if not _ends_the_turn(planned):
+    planned += (act for kind in script.items for act in play(kind, ids))
+    if not _ends_the_turn(planned) and not _wants_items_only(reading, script):
         planned += _answer(reading, script, ids)
     return planned
+
+
+def _wants_items_only(reading: Reading, script: Script) -> bool:
+    """Whether the message holds nothing but `#item`, and how it is to be said."""
+    what = msgspec.structs.replace(script, fault=None, pace=None, reason=None)
+    return bool(script.items) and not reading.message and what == Script(items=script.items)
 
 
 def _ends_the_turn(planned: list[Act]) -> bool:
@@ -78,7 +84,7 @@ def _answer(reading: Reading, script: Script, ids: Ids) -> list[Act]:
         return called
     if script.tokens is not None:
         return [*called, Act("message", _tokens(script.tokens, reading.dice.fork("tokens"), logprobs))]
-    return [*called, _formed(reading, script, logprobs)]
+    return [*called, _formed(reading, script, logprobs, _HANDED_OVER if called else "")]
 
 
 def _tokens(number: int, dice: Dice, logprobs: Logprobs) -> Iterator[Delta]:
@@ -88,10 +94,10 @@ def _tokens(number: int, dice: Dice, logprobs: Logprobs) -> Iterator[Delta]:
         yield Text(token, logprobs=logprobs(token))
 
 
-def _formed(reading: Reading, script: Script, logprobs: Logprobs) -> Act:
-    """The answer in the form that the request asks for."""
+def _formed(reading: Reading, script: Script, logprobs: Logprobs, words: str) -> Act:
+    """The answer in the form that the request asks for; `words` are what it says, if that is known."""
     if reading.format is None:
-        return acts.text(_cited(talk.answer(reading), script), logprobs)
+        return acts.text(_cited(talk.answer(reading, words), script), logprobs)
     value = _structured(reading)
     if value is NOTHING:
         return acts.refusal("I found no answer that satisfies the JSON schema of this request.")
@@ -121,9 +127,9 @@ def _calls(reading: Reading, script: Script, ids: Ids) -> list[Act] | Unmade:
         return _together([calls.asked_for(call, every, reading.message, ids, dice) for call in script.calls])
     chosen = _chosen(reading) if reading.fresh else []
     made = [calls.make(offer, reading.message, ids, dice.fork(offer.name)) for offer in chosen]
-    if must_call(reading.request):
-        return _together(made)
-    return _together([entry for entry in made if not isinstance(entry, Unmade)], one=_one_only(reading))
+    if not must_call(reading.request):
+        made = [entry for entry in made if not isinstance(entry, Unmade)]
+    return _together(made, one=_one_only(reading))
 
 
 def _together(made: list[list[Act] | Unmade], *, one: bool = False) -> list[Act] | Unmade:

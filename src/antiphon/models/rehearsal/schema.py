@@ -25,7 +25,8 @@ NOTHING: Final = object()
 _ATTEMPTS = 16
 _DEEPEST = 32
 _MOST_NODES = 3_000
-_MOST_NODES_TOGETHER = 6_000
+_MOST_SPENT = 6_000
+"""Schemas that are looked at in all attempts together: some tenths of a second."""
 _FULL_DEPTH = 4
 _FULL_NODES = 300
 """Beyond this depth, or so many values, only what is required is made."""
@@ -78,8 +79,8 @@ def satisfying(schema: Schema, message: str, dice: Dice, ignored: Collection[str
                 return value
         except (Impossible, Unmakeable):
             pass
-        spent += maker.nodes
-        if spent > _MOST_NODES_TOGETHER:
+        spent += maker.spent
+        if spent > _MOST_SPENT:
             break
     return NOTHING
 
@@ -96,8 +97,12 @@ class _Maker:
         self._frugal = frugal
         self._terse = attempt % 2 == 1
         self._untyped = _UNTYPED[attempt % len(_UNTYPED)]
-        self.nodes = 0
+        self._nodes = 0
+
+    @property
+    def spent(self) -> int:
         """Schemas looked at so far."""
+        return max(self._nodes, self._resolver.joins)
 
     def whole(self) -> Any:
         """A value for the whole schema. Raises Impossible or Unmakeable."""
@@ -105,8 +110,8 @@ class _Maker:
 
     def _make(self, schema: Any, name: str, depth: int) -> Any:
         """A value for a schema that stands under a name: of the first alternative that has one."""
-        self.nodes += 1
-        if depth > _DEEPEST or self.nodes > _MOST_NODES:
+        self._nodes += 1
+        if depth > _DEEPEST or self._nodes > _MOST_NODES:
             raise Impossible("the schema is too deep or too wide")
         for alternative in self._alternatives(self._resolver.flat(schema), depth):
             try:
@@ -117,17 +122,17 @@ class _Maker:
 
     def _brief(self, depth: int) -> bool:
         """Whether only what is required is to be made."""
-        return self._terse or depth > _FULL_DEPTH or self.nodes > _FULL_NODES
+        return self._terse or depth > _FULL_DEPTH or self._nodes > _FULL_NODES
 
     def _alternatives(self, schema: Schema, depth: int) -> Iterator[Schema]:
         """The schema once for each branch of its `anyOf`, the best first."""
-        self.nodes += 1
+        self._nodes += 1
         branches = schema.pop("anyOf", None)
         if branches is None:
             yield schema
             return
         for branch in self._ordered(branches, depth):
-            if depth < _DEEPEST and self.nodes < _MOST_NODES and (joined := self._joined(schema, branch)) is not None:
+            if depth < _DEEPEST and self._nodes < _MOST_NODES and (joined := self._joined(schema, branch)) is not None:
                 yield from self._alternatives(joined, depth + 1)
 
     def _joined(self, schema: Schema, branch: Any) -> Schema | None:

@@ -31,9 +31,9 @@ _THOUGHTS = {"none": 0, "minimal": 1, "low": 2, "medium": 4, "high": 6, "xhigh":
 """Effort → sentences of reasoning."""
 
 
-def answer(reading: Reading) -> Answer:
-    """What rehearsal says to a turn that asks for text."""
-    words, exact = _skilled(reading)
+def answer(reading: Reading, words: str = "") -> Answer:
+    """What rehearsal says to a turn that asks for text; `words` are what it says in place of what a skill would."""
+    words, exact = (words, False) if words else _skilled(reading)
     said = Answer(words if exact else "")
     if not exact:
         _tell(said, reading, words)
