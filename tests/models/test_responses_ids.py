@@ -66,7 +66,9 @@ def test_an_id_of_an_antiphon_behind_this_one_is_no_item_of_a_response_here():
     assert response_of(ours(behind)) is None
 
 
-@pytest.mark.parametrize("broken", ["item_ubaaaa-!", "item_ubaaaa-A", "item_ubaaaa-_w", "msg_ubaaaa-YQ", "msg_upaaaa-ü"])
+@pytest.mark.parametrize(
+    "broken", ["item_ubaaaa-!", "item_ubaaaa-A", "item_ubaaaa-_w", "msg_ubaaaa-YQ", "msg_upaaaa-ü"]
+)
 def test_an_id_that_only_looks_like_ours_does_not_turn_back(broken):
     assert theirs(broken) is None
 

@@ -48,7 +48,10 @@ def text_of(response: dict[str, Any]) -> str:
 ALSO = {
     "bad_chunk_size": "http_502",  # it comes in one piece with the head of the answer, which is refused as a whole
     "content_length_too_small": "http_502",
-    "stalls_before_first_output": "failed",  # the upstream has accepted: the hold is over
+    **dict.fromkeys(
+        ("stalls_before_first_output", "cut_before_first_output", "reset_before_output"),
+        "failed",  # the upstream has accepted: the hold is over
+    ),
 }
 
 

@@ -20,7 +20,7 @@ import struct
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from tests.support.answers import (
     Answer,
@@ -125,7 +125,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         transport.set_write_buffer_limits(high=0)  # so that `drain` waits until the kernel has every byte
         self._connection.transport = transport
         writer = asyncio.StreamWriter(transport, self, self._reader, asyncio.get_running_loop())

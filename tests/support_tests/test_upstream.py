@@ -333,6 +333,24 @@ async def test_a_paced_answer_pauses_before_each_chunk() -> None:
             assert await client.reader.read() == answer.wire
 
 
+@pytest.mark.parametrize("ending", ["cut_after", "reset_after", "stall_after"])
+def test_the_upstream_runs_on_uvloop_too(ending: str) -> None:
+    answer = whole()
+
+    async def meet() -> None:
+        async with FakeUpstream() as up:
+            up.script = [getattr(answer, ending)(answer.after(MIDDLE))]
+            async with connected(up) as client:
+                await client.ask()
+                await client.reader.readuntil(MIDDLE)
+            await up.all_closed()
+            up.script = [refused()]
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", up.port)
+
+    pytest.importorskip("uvloop").run(meet())
+
+
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_a_stream_is_framed_as_asked(framing: str) -> None:
     answer = stream([b"one", b"two"], framing=framing)

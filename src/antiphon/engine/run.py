@@ -193,7 +193,7 @@ class Run:
                 self.open()
                 if batch:
                     self._hear(batch)
-                if self.log is not None:
+                if self.log is not None and not self.over:
                     await self._keep_pace(self.log)
         if not self.over:
             raise UpstreamMalformed("The model stopped without saying that it was done.")

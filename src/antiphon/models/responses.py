@@ -69,15 +69,15 @@ class Responses:
         """Say one turn. The first batch comes with the first output: until then a failure is still a refusal.
 
         OpenAI tells an exhausted quota only after `response.in_progress`. Where the upstream tells no usage, it is
-        counted; also when the answer breaks off after its first words.
+        counted; also when the answer breaks off after its first output.
         """
         answer, body = await self._open(turn)
         with answer:
             reader = ResponseReader(fault=answer.error, mark=self._reach.mark, asked=asked_for(turn.request).keys())
             deltas = await _first_read(answer, reader)
             while not reader.over:
-                if reader.spoke:
-                    answer.begun = True
+                answer.begun = answer.begun or reader.spoke
+                if answer.begun:
                     yield deltas
                     deltas = []
                 deltas += await _read(answer, reader)

@@ -130,20 +130,16 @@ def incomplete_reason(fields: Fields) -> IncompleteReason:
     return _REASONS.get((details and details.reason) or "", "max_output_tokens")
 
 
-_STATUSES: Final[dict[str, int]] = {
-    "vector_store_timeout": 504,
-    **dict.fromkeys(
-        (
-            *("data_residency_mismatch", "bio_policy", "misalignment_policy_violation", "content_policy_violation"),
-            *("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url"),
-            *("image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation"),
-            *("invalid_image_mode", "image_file_too_large", "unsupported_image_media_type", "empty_image_file"),
-            *("failed_to_download_image", "image_file_not_found", "invalid_encrypted_content"),
-        ),
-        400,
-    ),
-}
-"""Codes of a failed response that the error table for all upstreams does not know: the status that they would have."""
+_REFUSED: Final = frozenset(
+    {
+        *("data_residency_mismatch", "bio_policy", "misalignment_policy_violation", "content_policy_violation"),
+        *("invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "invalid_image_mode"),
+        *("image_too_large", "image_too_small", "image_parse_error", "image_content_policy_violation"),
+        *("image_file_too_large", "unsupported_image_media_type", "empty_image_file", "failed_to_download_image"),
+        *("image_file_not_found", "invalid_encrypted_content"),
+    }
+)
+"""Codes of a failed response that say that it is the request's fault, and that the table for all upstreams lacks."""
 
 _WAIT: Final = re.compile(r"try again in (\d+(?:\.\d+)?) ?(ms|s)", re.IGNORECASE)
 
@@ -153,9 +149,15 @@ def refusal(error: Json, fault: Callable[[Any], APIError]) -> APIError:
 
     There is no Retry-After in a stream: OpenAI says it in the message.
     """
-    status = _STATUSES.get(str(error.get("code")))
-    meant = fault(error if status is None else {"status": status, **error})
+    meant = fault({**error, **_plainer(error.get("code"))})
     wait = _WAIT.search(meant.message) if isinstance(meant, RateLimited) and meant.retry_after is None else None
     if wait is not None:
         meant.retry_after = float(wait[1]) / (1000 if wait[2].lower() == "ms" else 1)
     return meant
+
+
+def _plainer(code: object) -> Json:
+    """A code of this API alone, in words that are known of any upstream."""
+    if code == "vector_store_timeout":
+        return {"code": "timeout"}
+    return {"status": 400} if code in _REFUSED else {}

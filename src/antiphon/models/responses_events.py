@@ -35,7 +35,7 @@ class Head(msgspec.Struct, gc=False):
     """What tells the events apart, where the stream has no `event` line, and errors from events."""
 
     type: str | None = None
-    error: Raw | None = None
+    error: Any = None
 
 
 class Heard(msgspec.Struct, kw_only=True, gc=False):

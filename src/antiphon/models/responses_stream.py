@@ -82,6 +82,8 @@ class ResponseReader:
         self._out: list[Delta] = []
         self._items: dict[int, OpenItem] = {}
         self._told: set[int] = set()
+        self._count = 0
+        self._acted = False
         self._indexes: dict[str, int] = {}
         self._lost: set[int] = set()
         self._words: list[list[str]] = []
@@ -137,8 +139,8 @@ class ResponseReader:
 
     @property
     def spoke(self) -> bool:
-        """Whether any output was told."""
-        return bool(self._told)
+        """Whether any output was told that is worth keeping: a message that was opened and has no words is not."""
+        return self._acted or any(self._words) or any(self._thoughts)
 
     @property
     def over(self) -> bool:
@@ -177,6 +179,8 @@ class ResponseReader:
     def _start(self, index: int, item: Item) -> OpenItem:
         opened = self._items[index] = OpenItem(index, item, listed(self._words), is_partial=index in self._lost)
         self._told.add(index)
+        self._count += 1
+        self._acted = self._acted or not isinstance(item, Message)
         if item.id in self._indexes:
             item = without_id(item)  # two items with one id: the machine gives this one another
         elif item.id:
@@ -197,6 +201,7 @@ class ResponseReader:
             self._start(index, item)
         else:
             self._told.add(index)
+            self._count += 1
 
     def _item_done(self, event: heard.Item) -> None:
         index = self._place(event)
@@ -434,9 +439,10 @@ class ResponseReader:
             self._out.append(Noted(known))
 
     def _error(self, event: heard.Loose) -> None:
+        """Documented is an error in the event itself, sent one that is an object of its own."""
         inner = event.fields.get("error")
-        error = {**event.fields, **inner} if isinstance(inner, dict) else event.fields
-        raise refusal(error, self._fault)
+        outer = {name: value for name, value in event.fields.items() if name != "error"}
+        raise refusal({**outer, **inner} if isinstance(inner, dict) else event.fields, self._fault)
 
     def _completed(self, event: heard.Ending) -> None:
         self._over(event, "completed")
@@ -456,8 +462,6 @@ class ResponseReader:
         self._note(field(fields, "id", str), field(fields, "model", str))
         self.usage = usage_of(fields)
         if status not in ("completed", "incomplete"):
-            if self.usage is not None:
-                self._out.append(deltas.Usage(self.usage))
             raise self._no_response(fields)
         self._tell_output(RAW_ARRAY.decode(fields["output"]) or [] if "output" in fields else [])
         self._settled = settled(fields, self._asked)
@@ -466,7 +470,7 @@ class ResponseReader:
 
     def _tell_output(self, output: Sequence[msgspec.Raw]) -> None:
         """End the items that are still open as the response has them, and tell those that were never told."""
-        untold = len(output) > len(self._told)
+        untold = len(output) > self._count
         for index, raw in enumerate(output):
             if index in self._items or (untold and index not in self._told):
                 self._complete(index, received(raw, self._mark))

@@ -221,7 +221,7 @@ def _apply_patch_call_output(ids: Ids) -> list[Act]:
 
 
 def _computer(call_id: str) -> items.ComputerCall:
-    action = {"type": "click", "x": 1, "y": 1, "button": "left"}
+    action = {"type": "type", "text": f"{_CANNED}."}
     return items.ComputerCall(call_id=call_id, actions=[action], pending_safety_checks=[], status="completed")
 
 
@@ -267,7 +267,7 @@ def _additional_tools(ids: Ids) -> list[Act]:
 
 def _compaction(ids: Ids) -> list[Act]:
     key = ids.key()
-    item = items.Compaction(encrypted_content="Y2FubmVkIGJ5IHJlaGVhcnNhbA==")
+    item = items.Compaction(encrypted_content="canned_by_rehearsal")
     return [acts.whole("compaction", key, item, Progress(key, "compacting"))]
 
 

@@ -65,7 +65,7 @@ FIRST: Final = "first"
 
 _USUAL_AFTER: Final = 5
 _MOST: Final = 1_000_000
-_MOST_TIMES: Final = 1_000
+_MOST_TIMES: Final = 100
 
 
 class Fault(msgspec.Struct, frozen=True):

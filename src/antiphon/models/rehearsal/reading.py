@@ -259,11 +259,11 @@ def _fields_of(value: Any) -> Any:
 
 
 def input_tokens(turn: Turn) -> int:
-    """Rehearsal's tokens in all that a turn gives it."""
+    """Rehearsal's tokens in all that a turn gives it, without what the same response has said."""
     request = turn.request
     settings = [setting for setting in (request.tools, request.text) if setting]
     total = count(request.instructions or "") + sum(count(encode(setting).decode()) for setting in settings)
-    return total + sum(_tokens_of(item) for item in turn.items)
+    return total + sum(_tokens_of(item) for item in _split(turn)[0])
 
 
 def _tokens_of(item: Item) -> int:

@@ -33,6 +33,7 @@ _FULL_NODES = 300
 _USUAL_ITEMS = 2
 _MOST_ITEMS = 1_000
 _MOST_NAMES = 64
+_LONGEST_LISTED = 400
 
 _BY_KEYWORD = {
     "object": ("properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties"),
@@ -272,8 +273,10 @@ class _Maker:
     def _listed(self, rule: Any) -> list[str]:
         """What the message lists, where the items are plain strings."""
         flat = self._resolver.flat(rule)
-        plain = flat.get("type") == "string" and not flat.keys() & {"enum", "const", "pattern", "format", "anyOf"}
-        return self._values.strings[:_MOST_ITEMS] if plain else []
+        if flat.get("type") != "string" or flat.keys() & {"enum", "const", "pattern", "format", "anyOf"}:
+            return []
+        shortest, longest = flat.get("minLength", 0), flat.get("maxLength", _LONGEST_LISTED)
+        return [text for text in self._values.strings[:_MOST_ITEMS] if shortest <= len(text) <= longest]
 
     def _members(self, rule: Any, name: str, depth: int) -> Iterator[Any]:
         yield from self._listed(rule)
