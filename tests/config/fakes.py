@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+class Broken(bytes):
+    """A body that breaks off: the connection is closed before its announced end."""
+
+
 class FakeServer(ThreadingHTTPServer):
     """Answers `paths`: a path to a status and a body (JSON, or bytes as they are). Everything else is 404."""
 
@@ -39,9 +43,14 @@ class _Handler(BaseHTTPRequestHandler):
         status, body = answer if isinstance(answer, tuple) else (200, answer)
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        if isinstance(body, Broken):
+            self.send_header("Transfer-Encoding", "chunked")
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        else:
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection = True
 
     def do_POST(self) -> None:
         self.do_GET()
@@ -51,9 +60,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**paths: object) -> Iterator[FakeServer]:
-    """A server of the paths, written as `v1_models` for `/v1/models`."""
-    server = FakeServer({"/" + name.replace("_", "/"): answer for name, answer in paths.items()})
+def serving(paths: dict[str, object] | None = None, /, **more: object) -> Iterator[FakeServer]:
+    """A server of the paths, which may be written as `v1_models` for `/v1/models`."""
+    server = FakeServer({**(paths or {}), **{"/" + name.replace("_", "/"): answer for name, answer in more.items()}})
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

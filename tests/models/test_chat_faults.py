@@ -11,25 +11,27 @@ from antiphon.turn.input import Turn
 from antiphon.wire.errors import APIError
 from antiphon.wire.items import Message
 from antiphon.wire.request import CreateResponse
+from tests.support.answers import Ending
 from tests.support.upstream import FAULTS, STATUSES, FakeUpstream, Fault
 
 pytestmark = pytest.mark.anyio
 
-FIRST_TOKEN = 0.3
-IDLE = 0.2
+SHORT, LONG = 0.2, 60.0
+"""Seconds. Only what falls silent is waited for shortly: a busy machine must not look like a fault."""
 MAX_LINE = 12 * 2**20
 
 ALSO = {"bad_chunk_size": "http_502", "content_length_too_small": "http_502"}
 """The fault comes in one piece with the head of the answer, and aiohttp refuses the whole piece."""
 
 
-def chat(upstream: FakeUpstream) -> ChatCompletions:
+def chat(upstream: FakeUpstream, fault: Fault) -> ChatCompletions:
+    is_silent = fault().ending is Ending.SILENCE
     return ChatCompletions(
         ChatOptions(
             base_url=upstream.base_url,
             model="upstream-model",
-            first_token_timeout=FIRST_TOKEN,
-            idle_timeout=IDLE,
+            first_token_timeout=SHORT if is_silent and fault.strikes == "before" else LONG,
+            idle_timeout=SHORT if is_silent else LONG,
             max_line=MAX_LINE,
         )
     )
@@ -76,7 +78,7 @@ def check_text(fault: Fault, said: list[Delta], outcome: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_each_fault_ends_as_the_table_says_and_leaves_nothing_behind(fault: Fault) -> None:
     before = asyncio.all_tasks()
-    async with FakeUpstream() as upstream, aclosing(chat(upstream)) as model:
+    async with FakeUpstream() as upstream, aclosing(chat(upstream, fault)) as model:
         upstream.always(fault())
         said, error = await listen(model, a_turn())
         outcome = outcome_of(said, error)

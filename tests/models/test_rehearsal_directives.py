@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from antiphon.models.rehearsal.directives import DIRECTIVES, Script, script_of, separate
@@ -124,7 +126,7 @@ async def test_refuse_gives_a_refusal_and_no_text() -> None:
 async def test_tokens_gives_exactly_so_many_deltas_none_like_the_one_before(number: int) -> None:
     tokens = tokens_of(await say(f"#tokens {number}"))
     assert len(tokens) == number
-    assert all(one != other for one, other in zip(tokens, tokens[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(tokens))
 
 
 @pytest.mark.parametrize("kind", ["url_citation", "file_citation", "container_file_citation", "file_path"])

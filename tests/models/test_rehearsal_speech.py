@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -23,8 +24,8 @@ from tests.models.rehearsal_stage import (
     say,
     text,
     text_of,
-    told,
     tokens_of,
+    told,
     turn_of,
     usage_of,
 )
@@ -63,6 +64,12 @@ async def test_ids_and_the_form_of_the_input_do_not_change_the_words() -> None:
     assert answers[0] == answers[1] == answers[2] == await say(turn)
 
 
+async def test_a_directive_does_not_change_the_words() -> None:
+    said, _ = await until_it_fails("Tell me about tea\n#fault cut after=50")
+    assert tokens_of(said) == tokens_of(await say("Tell me about tea"))[:50]
+    assert tokens_of(await say("#tokens 9")) == tokens_of(await say("#tokens 20"))[:9]
+
+
 async def test_another_message_gets_other_words() -> None:
     assert tokens_of(await say("#tokens 20\nOne.")) != tokens_of(await say("#tokens 20\nTwo."))
 
@@ -88,7 +95,7 @@ async def test_pieces_are_the_text_and_none_repeats_the_one_before(words: str) -
     cut = list(pieces(words))
     assert "".join(cut) == words
     assert count(words) == len(cut)
-    assert all(one != other for one, other in zip(cut, cut[1:], strict=False))
+    assert all(one != other for one, other in itertools.pairwise(cut))
 
 
 async def test_usage_counts_the_deltas_and_the_input() -> None:
@@ -184,20 +191,25 @@ async def test_a_rate_limit_says_when_to_come_back() -> None:
     assert (caught.value.retry_after, caught.value.code) == (2.0, "slow_down")
 
 
-async def test_a_fault_strikes_after_as_many_tokens_as_asked_for() -> None:
-    for line, code in (("#fault cut after=7", "upstream_cut"), ("#fault 500 after=7", "server_error")):
-        said: list[Delta] = []
-        with pytest.raises(APIError) as caught:
-            async for batch in Rehearsal().stream(turn_of(f"#tokens 40\n{line}")):
-                said += batch
-        assert (len(tokens_of(said)), caught.value.code) == (7, code)
+async def until_it_fails(asked: str) -> tuple[list[Delta], APIError]:
+    """What was said before an error, and the error."""
+    said: list[Delta] = []
+    try:
+        async for batch in Rehearsal().stream(turn_of(asked)):
+            said += batch
+    except APIError as error:
+        return said, error
+    raise AssertionError("nothing failed")
+
+
+@pytest.mark.parametrize(("kind", "code"), [("cut", "upstream_cut"), ("500", "server_error")])
+async def test_a_fault_strikes_after_as_many_tokens_as_asked_for(kind: str, code: str) -> None:
+    said, error = await until_it_fails(f"#tokens 40\n#fault {kind} after=7")
+    assert (len(tokens_of(said)), error.code) == (7, code)
 
 
 async def test_a_fault_strikes_at_the_end_of_an_answer_that_is_shorter() -> None:
-    said: list[Delta] = []
-    with pytest.raises(APIError):
-        async for batch in Rehearsal().stream(turn_of("#tokens 3\n#fault cut after=99")):
-            said += batch
+    said, _ = await until_it_fails("#tokens 3\n#fault cut after=99")
     assert len(tokens_of(said)) == 3
     assert not any(isinstance(delta, Finished) for delta in said)
 
@@ -223,9 +235,7 @@ async def test_a_stall_says_its_tokens_and_then_nothing_until_it_is_cancelled() 
             said.extend(batch)
 
     listener = asyncio.create_task(listen())
-    while len(said) < 3:
-        await asyncio.sleep(0)
-    for _ in range(100):
+    for _ in range(200):
         await asyncio.sleep(0)
     assert not listener.done()
     assert len(said) == 3

@@ -360,7 +360,9 @@ async def test_a_call_of_the_client_comes_after_the_code_interpreter_and_ends_th
 
 async def test_call_uses_the_tool_that_is_offered_by_that_name() -> None:
     tools = [WEATHER, {"type": "custom", "name": "note"}, {"type": "shell"}, CODE]
-    message = "Weather in Paris?\n#call note buy milk\n#call shell ls\n#call get_weather\n#call code_interpreter print(1)"
+    message = (
+        "Weather in Paris?\n#call note buy milk\n#call shell ls\n#call get_weather\n#call code_interpreter print(1)"
+    )
     code, note, shell, weather = await output({"input": message, "tools": tools})
     assert code["code"] == "print(1)"
     assert note["input"] == "buy milk"

@@ -37,7 +37,7 @@ def ours(upstream_id: str, mark: str = NO_MARK) -> str:
 def theirs(our_id: str, mark: str = NO_MARK) -> str | None:
     """The upstream's id that ours stands for; None for an id that `ours` did not make with this mark."""
     form = _OURS.fullmatch(our_id)
-    if form is None or form[3] != mark:
+    if form is None:
         return None
     prefix, way, _, rest = form.groups()
     upstream_id = f"{prefix}_{rest}" if way == "p" else _decoded(rest)

@@ -282,6 +282,8 @@ class Answer:
         self._response.close()
 
     def _expiry(self) -> APIError:
+        if self._watch.now() >= self._end:
+            return UpstreamTimeout("The upstream's answer took too long.")
         if self.begun:
             return UpstreamTimeout(f"The upstream fell silent for {self._idle:g} s.", code="upstream_stalled")
         return _no_first_token()

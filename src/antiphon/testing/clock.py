@@ -23,6 +23,9 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until `advance` has gone so far."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._elapsed + seconds, waiter))
         await waiter

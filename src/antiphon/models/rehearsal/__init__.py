@@ -101,8 +101,9 @@ class Rehearsal:
         fault = script.fault
         if fault is None or not fault.times:
             return fault
-        struck = self._struck.pop(reading.dice.seed, 0)
-        self._struck[reading.dice.seed] = struck + 1
+        key = f"{reading.dice.seed} {fault}"
+        struck = self._struck.pop(key, 0)
+        self._struck[key] = struck + 1
         if len(self._struck) > _MOST_REMEMBERED:
             del self._struck[next(iter(self._struck))]
         return fault if struck < fault.times else None

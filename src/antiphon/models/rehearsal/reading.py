@@ -234,11 +234,11 @@ def _attachments(heard: Sequence[Item], newest: int) -> Iterable[InputImage | In
 
 
 def _fingerprint(request: CreateResponse, heard: Iterable[Item]) -> str:
-    """A number for all that decides the words of a turn."""
+    """A number for all that decides the words. Directives do not: a fault cuts the very words said without it."""
     settings = (request.instructions, request.tools, request.tool_choice, request.text, request.reasoning)
     digest = hashlib.sha256(encode([_plain(setting) for setting in settings]))
     for item in heard:
-        digest.update(encode(_telling(item)))
+        digest.update(encode(_telling(item, separate(text_of(item))[0])))
     return digest.hexdigest()
 
 
@@ -246,10 +246,10 @@ def _plain(value: Any) -> Any:
     return None if value is UNSET else value
 
 
-def _telling(item: Item) -> Any:
-    """An item without what says nothing. A message is its role, text and attachments, in whatever form it was sent."""
+def _telling(item: Item, text: str = "") -> Any:
+    """An item without what says nothing. A message is its role, `text` and attachments, however it was sent."""
     if isinstance(item, items.Message):
-        return [item.role, text_of(item), [part for part in _parts(item) if not _is_text(part)]]
+        return [item.role, text, [part for part in _parts(item) if not _is_text(part)]]
     fields = item.fields if isinstance(item, Opaque) else msgspec.to_builtins(item, enc_hook=_fields_of)
     return {key: value for key, value in fields.items() if key not in _SILENT}
 
