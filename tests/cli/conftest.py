@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from antiphon.cli.app import app
 
@@ -24,7 +23,7 @@ Antiphon = Callable[..., Result]
 
 def surroundings(home: Path) -> dict[str, str]:
     """An environment without anybody's settings, where nothing is looked for."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "SYSTEMROOT", "COVERAGE_PROCESS_START")}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "SYSTEMROOT") if name in os.environ}
     return {**kept, "HOME": str(home), "ANTIPHON_DISCOVERY": "0"}
 
 

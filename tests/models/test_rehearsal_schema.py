@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from antiphon.models.rehearsal.dice import Dice
+from antiphon.models.rehearsal.merge import Impossible, merged
 from antiphon.models.rehearsal.pattern import Unmakeable, matching
 from antiphon.models.rehearsal.schema import NOTHING, satisfying, validator
 from tests.models.rehearsal_stage import Json, answered, refusal_of, say, text, with_format
@@ -148,6 +149,28 @@ SHAPES: list[Json] = [
 def test_the_answer_satisfies_the_schema(schema: Json, message: str) -> None:
     value = made(schema, message)
     assert holds(schema, value), value
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "both"),
+    [
+        ({"minimum": 1, "maxLength": 9}, {"minimum": 5, "maxLength": 3}, {"minimum": 5, "maxLength": 3}),
+        ({"required": ["a"], "uniqueItems": False}, {"required": ["b", "a"]}, {"required": ["a", "b"]}),
+        ({"enum": [1, 2, 3]}, {"enum": [2, 3, 4]}, {"enum": [2, 3]}),
+        ({"type": ["number", "null"]}, {"type": "integer"}, {"type": ["integer"]}),
+        ({"multipleOf": 0.5}, {"multipleOf": 0.75}, {"multipleOf": 1.5}),
+        ({"items": {"a": 1}}, {"items": False}, {"items": False}),
+        ({"const": 1}, True, {"const": 1}),
+    ],
+)
+def test_of_two_schemas_the_stricter_counts(one: Json, two: Any, both: Json) -> None:
+    assert both.items() <= merged(one, two).items()
+
+
+@pytest.mark.parametrize(("one", "two"), [({"const": 1}, {"const": 2}), ({}, False)])
+def test_two_schemas_that_exclude_each_other_are_told(one: Json, two: Any) -> None:
+    with pytest.raises(Impossible):
+        merged(one, two)
 
 
 def test_a_recursion_ends() -> None:

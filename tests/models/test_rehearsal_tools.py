@@ -228,6 +228,13 @@ def test_values_are_found_by_the_words_before_them(message: str, name: str, valu
     assert Values(message, {"nothing"}).string(name) == value
 
 
+def test_each_value_is_given_once() -> None:
+    values = Values("Compare Paris and Rome for 3 days and 4 nights")
+    assert {values.string("city"), values.string("other_city")} == {"Paris", "Rome"}
+    assert values.string("third_city") is None
+    assert [values.number(name, lambda _: True) for name in ("nights", "days", "hours")] == [4.0, 3.0, None]
+
+
 # Tools that are no functions
 
 

@@ -170,6 +170,18 @@ async def test_a_connection_is_used_again_after_an_answer_that_ended(upstream, m
     assert len(upstream.connections) == 1
 
 
+async def test_a_connection_whose_answer_has_only_to_end_is_not_closed(upstream, model):
+    gate = Gate()
+    chunks = told.responses_stream(HELLO)
+    upstream.script = [stream(chunks).gated(gate), stream(chunks)]
+    gate.release(len(chunks))
+    batches, _ = await hear(model, turn_of())
+    assert isinstance(batches[-1][-1], Finished)
+    await hear(model, turn_of())
+    assert len(upstream.connections) == 2
+    assert upstream.connections[0].closed_by_peer_at is None
+
+
 @pytest.mark.parametrize("after", [0, 1, 5])
 async def test_the_upstream_is_closed_when_the_listening_task_is_cancelled(upstream, model, after):
     gate = Gate()

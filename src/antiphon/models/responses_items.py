@@ -81,7 +81,7 @@ def _mended(fields: Json) -> Item | None:
     try:
         return wire.decode_item(mended)
     except InvalidRequest:
-        return None if kind is None or kind in _TOLD else Opaque(fields)
+        return Opaque(fields) if isinstance(kind, str) and kind not in _TOLD else None
 
 
 _STATUSES: Final = ("in_progress", "completed", "incomplete", "failed")

@@ -343,7 +343,7 @@ class ResponseReader:
         if rest := missing(opened.pieces, event.text):
             opened.pieces.append(rest)
             self._out.append(Arguments(opened.key, rest))
-        opened.is_written = True
+        pass
 
     def _step(self, step: str, event: heard.Heard, fields: dict[str, Any]) -> None:
         """A hosted tool moves on. As long as its call is not written out, a step would end the writing too early."""
@@ -354,8 +354,8 @@ class ResponseReader:
 
     def _partial_image(self, event: heard.Loose) -> None:
         opened = self._items.get(self._place(event))
-        if opened is not None and "partial_image_b64" in event.fields:
-            known = {name: value for name, value in event.fields.items() if name in _IMAGE_FIELDS and value is not None}
+        known = {name: text for name, text in event.fields.items() if name in _IMAGE_FIELDS and isinstance(text, str)}
+        if opened is not None and "partial_image_b64" in known:
             self._step("partial_image", event, {**known, "partial_image_index": opened.images})
             opened.images += 1
 
