@@ -6,15 +6,18 @@ One contract suite a Protocol (`antiphon.testing`, `tests/contracts`) runs on ev
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
+from antiphon.wire.items import FunctionCall
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import ModelObject
+from antiphon.wire.tools import FunctionTool
+from antiphon.wire.tools import Tool as DeclaredTool
 
 
 class Model(Protocol):
@@ -62,6 +65,27 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Release connections. The model is not used again."""
+        ...
+
+
+Tell: TypeAlias = Callable[[Sequence[Delta]], None]
+"""Tells deltas: they become events at once."""
+
+
+class Tool(Protocol):
+    """A hosted tool: what a model is told of it, and the work that a call asks for."""
+
+    def functions(self, declared: DeclaredTool) -> Sequence[FunctionTool]:
+        """The tool of a request as the functions that a model can call. Raises InvalidRequest for wrong settings."""
+        ...
+
+    async def run(self, call: FunctionCall, tell: Tell) -> str:
+        """Do what a call asks. Returns what the model is told of it.
+
+        The tool tells its own item, from `ItemStarted` to `ItemDone`, under a key that no other call has (its
+        `call_id`). What goes wrong in the work is told as a failed item and an output that says so; it raises nothing.
+        A cancelled task stops the work at once.
+        """
         ...
 
 

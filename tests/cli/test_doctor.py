@@ -86,9 +86,8 @@ def test_little_space_gets_a_warning(doctor, monkeypatch):
 
 
 def test_a_port_that_something_else_has_is_broken(doctor):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        other.settimeout(5)
-        found, code = doctor(ANTIPHON_PORT=str(other.getsockname()[1]))
+    with serving() as other:
+        found, code = doctor(ANTIPHON_PORT=str(other.port))
     assert (code, found["port"][0]) == (1, "broken")
 
 

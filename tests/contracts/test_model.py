@@ -80,8 +80,8 @@ class OverHTTP(ModelContract):
         return connect(upstream.base_url)
 
     @pytest.fixture
-    def hanging(self, upstream, answer, marker, connect):
-        upstream.always(answer.stall_after(answer.after(marker)))
+    def hanging(self, upstream, answer, connect):
+        upstream.always(answer.stall_after(answer.after(b"fox")))
         return connect(upstream.base_url)
 
     @pytest.fixture
@@ -95,10 +95,6 @@ class TestChatCompletions(OverHTTP):
         return stream(chat_stream(WORDS))
 
     @pytest.fixture
-    def marker(self):
-        return b"quick"
-
-    @pytest.fixture
     def connect(self):
         return lambda base_url: ChatCompletions(ChatOptions(base_url=base_url, model="local"))
 
@@ -107,10 +103,6 @@ class TestResponses(OverHTTP):
     @pytest.fixture
     def answer(self):
         return stream(responses_stream(message(WORDS)))
-
-    @pytest.fixture
-    def marker(self):
-        return b"response.output_text.delta"
 
     @pytest.fixture
     def connect(self):

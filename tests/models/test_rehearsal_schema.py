@@ -63,6 +63,11 @@ async def test_a_json_object_is_an_object() -> None:
         {"type": "nonsense"},
         {"$ref": "http://127.0.0.1:1/schema.json"},
         {"$ref": "#/nowhere"},
+        {"type": "array", "items": {"type": "boolean"}, "uniqueItems": True, "minItems": 3},
+        {"type": "array", "minItems": 100_000},
+        {"type": "string", "minLength": 3, "maxLength": 2},
+        {"type": "string", "pattern": "^(?!a)a$"},
+        {"type": "object", "properties": {"self": {"$ref": "#"}}, "required": ["self"]},
     ],
 )
 async def test_a_schema_that_nothing_satisfies_is_refused_honestly(schema: Json) -> None:
@@ -291,6 +296,8 @@ def test_whatever_the_schema_an_answer_satisfies_it_or_there_is_none(schema: Jso
         r"^\x41\u0042\t$",
         r"^v\d+(\.\d+){2}(-[a-z]+)?$",
         r"[.*+?]",
+        r"^\bword\b .$",
+        r"^[\b]$",
         "",
     ],
 )
@@ -305,7 +312,10 @@ def test_texts_have_the_length_that_is_asked_for() -> None:
     assert next(matching("^[a-z]+$", Dice("test"), 50, 60))
 
 
-@pytest.mark.parametrize("pattern", ["(a{1000}){1000}", "(" * 100, "[", "a)", "(", "\\", "[]", "(?<", "\\p", "[\\"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["(a{1000}){1000}", "(" * 100, "[", "a)", "(", "\\", "[]", "(?<", "\\p", "[\\", "(?^a)", "*", r"\u{110000}"],
+)
 def test_a_pattern_that_is_broken_or_too_large_is_told(pattern: str) -> None:
     with pytest.raises(Unmakeable):
         list(matching(pattern, Dice("test")))

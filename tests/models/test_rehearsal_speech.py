@@ -43,6 +43,13 @@ class Sleeps:
         self.seconds.append(seconds)
 
 
+async def test_it_is_a_model_of_its_own_that_can_go_on_and_passes_nothing_on() -> None:
+    model = Rehearsal("mine")
+    assert (model.name, model.continues, model.relays, model.pass_through) == ("mine", True, False, frozenset())
+    assert Rehearsal().name == "rehearsal"
+    await model.aclose()
+
+
 # The same words
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from antiphon.models.rehearsal.arithmetic import worked_out
-from tests.models.rehearsal_stage import answered, output, text
+from tests.models.rehearsal_stage import Json, answered, output, text
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,26 @@ async def test_verbosity_decides_how_much_it_says() -> None:
     assert lengths == sorted(set(lengths))
 
 
+@pytest.mark.parametrize(
+    ("message", "part"),
+    [
+        ("Who are you?", "I can call the functions that fit a message; "),
+        ("help", "Point a real model at this server when you need knowledge."),
+        ("Thanks a lot", "You are welcome."),
+        ("What did I say first?", "You have said nothing before this message."),
+        ("What did you say?", "I have said nothing before."),
+        ("Write some code", "```python\ndef rehearse("),
+        ("Write a JavaScript function", "```javascript\n"),
+        ("Boats as a table", "| word | number |\n|---|---|\n| "),
+        ("Summarise: one thing only", "In short: one thing only"),
+        ("Summarise everything", "There is nothing to summarise yet."),
+        ("What is 3 +* 4?", "You wrote about"),
+    ],
+)
+async def test_it_answers_in_kind(message: str, part: str) -> None:
+    assert part in await text(message)
+
+
 CONVERSATION = [
     {"role": "user", "content": "My name is Ada Byron. My favourite colour is sea green, always."},
     {"role": "assistant", "content": "Noted."},
@@ -128,6 +148,81 @@ async def test_it_names_what_is_attached_and_does_not_claim_to_have_looked() -> 
 async def test_it_tells_what_a_function_returned() -> None:
     answer = await text(answered("Weather in Paris?", '{"sky": "clear", "degrees": 21}'))
     assert '`get_weather` ({"city":"Paris"}) answered: sky clear, degrees 21.' in answer
+
+
+@pytest.mark.parametrize(
+    ("call", "output", "answer"),
+    [
+        (
+            {"type": "custom_tool_call", "call_id": "c", "name": "sum", "input": "1+1"},
+            {"type": "custom_tool_call_output", "call_id": "c", "output": "2"},
+            "`sum` (1+1) answered: 2.",
+        ),
+        (
+            {"type": "shell_call", "call_id": "c", "action": {"commands": ["ls", "pwd"]}},
+            {
+                "type": "shell_call_output",
+                "call_id": "c",
+                "output": [{"stdout": "a.txt\n", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}],
+            },
+            "`shell` (ls; pwd) answered: a.txt",
+        ),
+        (
+            {
+                "type": "local_shell_call",
+                "id": "l",
+                "call_id": "c",
+                "status": "completed",
+                "action": {"type": "exec", "command": ["ls", "-l"], "env": {}},
+            },
+            {"type": "local_shell_call_output", "id": "c", "call_id": "c", "output": "a.txt"},
+            "`local_shell` (ls -l) answered: a.txt",
+        ),
+        (
+            {
+                "type": "apply_patch_call",
+                "call_id": "c",
+                "status": "completed",
+                "operation": {"type": "delete_file", "path": "a"},
+            },
+            {"type": "apply_patch_call_output", "call_id": "c", "status": "failed"},
+            "`apply_patch` answered: failed",
+        ),
+        (
+            {"type": "computer_call", "id": "x", "call_id": "c", "pending_safety_checks": [], "status": "completed"},
+            {
+                "type": "computer_call_output",
+                "call_id": "c",
+                "output": {"type": "computer_screenshot", "file_id": "file_1"},
+            },
+            "`computer` answered: a screenshot",
+        ),
+        (
+            {"type": "mcp_approval_request", "id": "m", "server_label": "s", "name": "n", "arguments": "{}"},
+            {"type": "mcp_approval_response", "approval_request_id": "m", "approve": False},
+            "`mcp_approval_response` answered: not approved",
+        ),
+        (
+            {"type": "tool_search_call", "arguments": {"query": "mail"}},
+            {"type": "tool_search_output", "tools": [{"type": "function", "name": "send"}]},
+            "`tool_search` answered: send",
+        ),
+        (
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text", "text": "[1, 2]"}]},
+            "`f` answered: [1,2].",
+        ),
+    ],
+    ids=lambda item: item["type"] if isinstance(item, dict) else "",
+)
+async def test_it_tells_what_every_kind_of_tool_returned(call: Json, output: Json, answer: str) -> None:
+    assert answer in await text({"input": [{"role": "user", "content": "Go."}, call, output]})
+
+
+async def test_items_of_a_kind_that_it_does_not_know_are_passed_over() -> None:
+    novel = {"type": "novel_item", "id": "n_1", "words": "unheard of"}
+    answer = await text({"input": [{"role": "user", "content": "My boat leaks."}, novel]})
+    assert "You wrote about “My boat leaks”." in answer
 
 
 async def test_it_quotes_passages_and_cites_each_where_it_ends() -> None:
@@ -170,6 +265,9 @@ async def test_a_hashtag_that_looks_like_a_directive_is_remarked_upon() -> None:
         ("what is -3 - -4?", "-3 - -4 = 1"),
         ("what is 7 / 0?", "7 / 0 has no result: it divides by zero."),
         ("what is 9 ^ 99999?", None),
+        ("what is 9 ^ 99 * 9 ^ 99?", None),
+        ("what is (1 + 2?", None),
+        ("what is 1 + 2) * 3", None),
         ("what happened on 2026-11-20?", None),
         ("what is 42?", None),
         ("I ate 3 + 4 apples", None),

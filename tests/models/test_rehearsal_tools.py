@@ -96,6 +96,14 @@ async def test_it_calls_again_for_a_new_message() -> None:
     assert await calls(asked) == [("get_weather", {"city": "Rome"})]
 
 
+async def test_words_of_a_description_are_enough_if_the_message_holds_the_values() -> None:
+    ticket = function("reserve", None, "Buy train tickets", origin=STRING, destination=STRING)
+    assert await calls({"input": "A train from Bern to Lugano", "tools": [ticket, WEATHER]}) == [
+        ("reserve", {"origin": "Bern", "destination": "Lugano"})
+    ]
+    assert await calls({"input": "Do trains run on time?", "tools": [ticket, WEATHER]}) == []
+
+
 # tool_choice
 
 
@@ -118,6 +126,13 @@ async def test_only_allowed_tools_are_called(mode: str, names: list[str]) -> Non
     choice = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "function", "name": "search_hotels"}]}
     made = await calls({"input": "Weather in Paris?", "tools": [WEATHER, HOTELS], "tool_choice": choice})
     assert [name for name, _ in made] == names
+
+
+async def test_a_namespace_can_be_allowed_as_a_whole() -> None:
+    space = {"type": "namespace", "name": "meteo", "description": "Weather.", "tools": [WEATHER]}
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "namespace", "name": "meteo"}]}
+    asked = {"input": "Weather and a hotel in Paris for 2 nights", "tools": [space, HOTELS], "tool_choice": choice}
+    assert [name for name, _ in await calls(asked)] == ["get_weather"]
 
 
 # What is not served

@@ -106,6 +106,11 @@ def test_the_context_and_where_it_is_kept_are_ours():
     assert "conversation" not in body_of(request_of(conversation="conv_1"))
 
 
+def test_the_upstream_is_not_told_the_id_of_a_response_that_it_does_not_know():
+    options = {"ttl": "12h", "comparison_response_id": "resp_1"}
+    assert body_of(request_of(prompt_cache_options=options))["prompt_cache_options"] == {"ttl": "12h"}
+
+
 def test_an_upstream_that_stores_is_told_to_and_keeps_its_reasoning_itself():
     body = body_of(request_of(store=False), store=True, reach=Reach(stores=True))
     assert body["store"] is True
@@ -213,6 +218,7 @@ def test_a_tool_that_the_answer_cannot_do_without_is_refused_if_it_is_left_out(f
     ("refusal", "without"),
     [
         (InvalidRequest("Encrypted content is not supported with this model.", param="include"), "seals"),
+        (InvalidRequest("Invalid value: 'reasoning.encrypted_content'.", param="body"), "seals"),
         (InvalidRequest("Too long.", code="array_above_max_length", param="input[39].content"), "reads_reasoning"),
         (InvalidRequest("Could not be verified.", code="invalid_encrypted_content"), "unseals"),
     ],

@@ -2,8 +2,9 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from antiphon.models import upstream as upstream_module
 from antiphon.models.upstream import Answer, Upstream, UpstreamOptions
 from antiphon.wire.errors import APIError, InvalidRequest, RateLimited, Unavailable, UpstreamMalformed, UpstreamTimeout
-from tests.support.answers import Ending, http_head
+from tests.support.answers import Ending, Send, http_head
 from tests.support.upstream import FakeUpstream, Gate, error_answer, json_answer, plain, raw, refused, stream
 
 pytestmark = pytest.mark.anyio
@@ -44,10 +45,11 @@ async def ask(upstream: Upstream) -> list[bytes]:
         return found
 
 
-async def the_loop_has_turned() -> None:
-    """Give what was sent over the loopback time to arrive, in turns of the loop instead of seconds."""
-    for _ in range(50):
-        await asyncio.sleep(0)
+async def until(happened: Callable[[], bool]) -> None:
+    """Turn the loop until something has happened; the time-out only keeps a broken test from hanging."""
+    async with asyncio.timeout(FOREVER):
+        while not happened():  # noqa: ASYNC110 (aiohttp has no event for it)
+            await asyncio.sleep(0)
 
 
 # What is sent
@@ -168,7 +170,7 @@ async def test_a_finished_answer_hands_its_connection_back_when_the_upstream_end
                 pass
             answer.finish()  # before the last HTTP chunk has come
         gate.open()
-        await the_loop_has_turned()
+        await until(lambda: answer._response.closed)
         await ask(upstream)
         assert len(fake.connections) == 1
 
@@ -263,11 +265,20 @@ async def test_what_arrived_before_a_cut_is_read_before_the_error(fake: FakeUpst
             assert await answer.events() == [(None, b"one")]
             gate.release(2)
             await fake.all_closed()
-            await the_loop_has_turned()
+            await until(lambda: answer._content.exception() is not None)
             assert await answer.events() == [(None, b"two"), (None, b"three")]
             for _ in range(2):
                 with pytest.raises(Unavailable):
                     await answer.events()
+
+
+async def test_a_broken_http_chunk_ends_the_answer_at_once(fake: FakeUpstream) -> None:
+    good = stream(CHUNKS[:1])
+    fake.always(replace(good, steps=(good.steps[0], Send(b"zz\r\n\r\n")), ending=Ending.SILENCE))
+    async with aclosing(connect(fake)) as upstream:
+        with pytest.raises(Unavailable):
+            await ask(upstream)
+        await fake.closed_by_peer()
 
 
 # Waiting

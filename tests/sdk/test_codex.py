@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.support.chat_catalog import ChatCatalog
 from tests.support.serving import serving
 from tests.support.tools import needs_codex

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.support import grammar, sdk_oracle
 from tests.support.sdk_models import TEXT, catalog
 from tests.support.serving import serving

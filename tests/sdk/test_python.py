@@ -10,6 +10,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
+
 from tests.support import grammar, sdk_oracle
 from tests.support.sdk_models import TEXT, catalog
 from tests.support.serving import Serving, serving

@@ -7,11 +7,13 @@ import json
 from typing import Any
 
 import pytest
+
 from antiphon.engine.engine import EngineSettings
 from tests.support import grammar, sdk_oracle
 from tests.support.chat_catalog import ChatCatalog
 from tests.support.serving import Serving, events, serving
 from tests.support.upstream import FAULTS, STATUSES, FakeUpstream, Fault
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -77,9 +79,7 @@ async def test_a_fault_of_the_upstream_ends_in_one_way(fault: Fault, stream: boo
             else:
                 await check_ended(s, told, final, fault)
             await s.engine.journal.idle()
-            async with asyncio.timeout(2):
-                while s.engine.runs or upstream_tasks() - before:
-                    await asyncio.sleep(0.001)
+            await until(lambda: not (s.engine.runs or upstream_tasks() - before))
 
 
 def upstream_tasks() -> set[asyncio.Task[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.support.serving import events, serving
 
 pytestmark = pytest.mark.anyio

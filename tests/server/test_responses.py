@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+
 from antiphon.engine.engine import EngineSettings
 from antiphon.testing import ScriptedModel, said
 from antiphon.wire.errors import InvalidRequest, RateLimited, Unavailable
 from tests.support import grammar, sdk_oracle
 from tests.support.serving import events, serving
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -238,9 +240,7 @@ async def test_a_client_that_leaves_closes_the_upstream(store, stream, said_befo
         if task.done():
             task.result().close()
         task.cancel()
-        async with asyncio.timeout(2):
-            while model.open:
-                await asyncio.sleep(0.001)
+        await until(lambda: not model.open)
         await s.engine.journal.barrier()
         assert await s.engine.store.unfinished() == []
 

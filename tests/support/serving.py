@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
 from antiphon.engine.clock import SystemClock
 from antiphon.engine.engine import Engine, EngineSettings
 from antiphon.ports import Catalog, Clock

@@ -13,6 +13,7 @@ from antiphon.cli.terminal import WRONG, fail, note
 
 if TYPE_CHECKING:
     from antiphon.cli.api import Api
+    from antiphon.cli.show import Show
 
 
 def ask(
@@ -42,7 +43,7 @@ def ask(
     antiphon ask --previous resp_123 "Shorter, please."
     antiphon ask --background --model gpt-5 "Plan a week in Rome."
     """
-    from antiphon.cli.show import conclude, play, show_of
+    from antiphon.cli.show import conclude, show_of
 
     text = _whole(question)
     api = api_of(base_url, api_key)
@@ -52,11 +53,7 @@ def ask(
         body |= {"previous_response_id": previous} if previous else {}
         body |= {"background": True} if background else {}
         show = show_of(events=events, json=json)
-        response = play(_watched(api.create(body), background), show)
-        if response is None:
-            fail("the answer ended before it began")
-        if background:
-            response = api.response(response["id"])  # a cancel has no event
+        response = _played(api, body, show)
         show.end(response)
         raise typer.Exit(conclude(response))
 
@@ -77,15 +74,31 @@ def _first_model(api: Api) -> str:
     return name
 
 
-def _watched(events: Iterable[dict[str, Any]], background: bool) -> Iterator[dict[str, Any]]:
-    """The same events; who interrupts a response in the background is told how to come back to it."""
-    response_id = ""
-    try:
-        for event in events:
+class _Watched:
+    """Events as they come, and the id of their response, for who interrupts them."""
+
+    def __init__(self, events: Iterable[dict[str, Any]]) -> None:
+        self.response_id = ""
+        self._events = events
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for event in self._events:
             if isinstance(response := event.get("response"), dict):
-                response_id = response.get("id", "")
+                self.response_id = response.get("id", "")
             yield event
+
+
+def _played(api: Api, body: dict[str, Any], show: Show) -> dict[str, Any]:
+    """Create a response, show it as it comes, and give its last state."""
+    from antiphon.cli.show import play
+
+    events = _Watched(api.create(body))
+    try:
+        response = play(events, show)
     except KeyboardInterrupt:
-        if background and response_id:
-            note(f"\n{response_id} goes on. Come back to it with: antiphon replay {response_id}")
+        if "background" in body and events.response_id:
+            note(f"\n{events.response_id} goes on. Come back to it with: antiphon replay {events.response_id}")
         raise
+    if response is None:
+        fail("the answer ended before it began")
+    return api.response(response["id"]) if "background" in body else response  # a cancel has no event

@@ -149,6 +149,7 @@ class UpstreamSettings(ModelSettings, kw_only=True, frozen=True):
     max_error_body: Annotated[int, Meta(ge=1024)] = 64 * 2**10
     verify: bool = True
     ca_file: Path | None = None
+    encoding: str = ""
 
 
 class ChatSettings(UpstreamSettings, kw_only=True, frozen=True):
@@ -161,7 +162,6 @@ class ChatSettings(UpstreamSettings, kw_only=True, frozen=True):
     reasoning_field: str = "reasoning_content"
     think_tags: bool = True
     include_usage: bool = True
-    encoding: str = ""
 
 
 class ResponsesSettings(UpstreamSettings, kw_only=True, frozen=True):
@@ -171,7 +171,6 @@ class ResponsesSettings(UpstreamSettings, kw_only=True, frozen=True):
     tools_left_out: frozenset[str] = frozenset()
     encrypted_reasoning: bool = True
     plain_reasoning: bool = True
-    encoding: str = ""
 
 
 class PluginSettings(ModelSettings, kw_only=True, frozen=True):

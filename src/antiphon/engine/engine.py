@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from antiphon.engine import ids
+from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
 from antiphon.engine.run import Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
 from antiphon.engine.worker import Worker
-from antiphon.ports import Catalog, Choice, Clock, Model, Record, Store, Stored
+from antiphon.ports import Catalog, Choice, Clock, Model, Record, Store, Stored, Tool
 from antiphon.turn import frames, include, settings
 from antiphon.turn.input import Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
@@ -48,7 +49,16 @@ class EngineSettings(msgspec.Struct, frozen=True):
 class Engine:
     """Creates, finds, follows, cancels and deletes responses."""
 
-    def __init__(self, catalog: Catalog, store: Store, clock: Clock, options: EngineSettings) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: Store,
+        clock: Clock,
+        options: EngineSettings,
+        tools: Mapping[str, Tool] | None = None,
+    ) -> None:
+        self.tools = tools or {}
+        """The hosted tools that this server runs, by their type in a request."""
         self.catalog = catalog
         self.store = store
         self.clock = clock
@@ -106,7 +116,8 @@ class Engine:
         self._check_open()
         choice = self.catalog.choose(request.model)
         check_parameters(request, choice.model)
-        left_out = choice.model.accept(request)
+        hosted = Hosted(self.tools, request)
+        left_out = choice.model.accept(hosted.request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
         self._check_open()  # once more: what begins from here on is known to `aclose`
@@ -116,6 +127,7 @@ class Engine:
         turn = Turn(request=request, items=items, response_id=response_id)
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
+        run.hosted = hosted
         if request.background:
             run.create()
             self.worker.submit(run)
@@ -290,6 +302,7 @@ class Engine:
         """The frames of a run, as its reader may see them."""
         assert run.log is not None
         wanted = self.included(run.turn.request.include, asked)
+        run.eager = True
         async for data in run.log.follow(number):
             yield data if run.gated <= wanted else include.visible_frames(data, wanted)
 

@@ -31,6 +31,10 @@ LAG = 4096
 """Segments that a slow log may hold back from being dropped."""
 
 
+PATIENCE = 0.05
+"""Seconds that words may wait for their commit when nobody reads them before the answer is whole."""
+
+
 class Entry:
     """A log that is written to the journal, and how far it is."""
 
@@ -91,15 +95,24 @@ class Journal:
         """Entries that need segments, oldest need first."""
         self._broken: dict[Entry, None] = {}
         self._last_segment = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
     def append(
-        self, entry: Entry, frames: bytes, count: int, changes: Sequence[Change] = (), *, ended: bool = False
+        self,
+        entry: Entry,
+        frames: bytes,
+        count: int,
+        changes: Sequence[Change] = (),
+        *,
+        ended: bool = False,
+        patient: bool = False,
     ) -> None:
         """Add frames to a log; they become visible when they are committed, together with the changes.
 
-        `ended`: they are the last. What comes for a log that cannot go on is dropped.
+        `ended`: they are the last. `patient`: nobody waits for them, a later commit will do. What comes for a log that
+        cannot go on is dropped.
         """
         if entry.log.failure is not None:
             return
@@ -107,19 +120,21 @@ class Journal:
             entry.log.append(frames, count)
         entry.changes += changes
         entry.ended = ended
-        self._touch(entry)
+        self._dirty[entry] = None
+        self._kick(patient=patient)
 
     def leave(self, entry: Entry, error: APIError) -> None:
         """Put a log that has not ended away, for another to go on with. Readers get `error` after what was said."""
         if entry.log.failure is None and not entry.ended:
             entry.leaving = error
-            self._touch(entry)
+            self._dirty[entry] = None
+            self._kick()
 
-    def barrier(self) -> asyncio.Future[None]:
+    def barrier(self, *, patient: bool = False) -> asyncio.Future[None]:
         """Done when all that was handed over is committed. It has the error, Unavailable, if the store could not."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._kick()
+        self._kick(patient=patient)
         return waiter
 
     async def idle(self) -> None:
@@ -139,17 +154,22 @@ class Journal:
 
     # Commits
 
-    def _touch(self, entry: Entry) -> None:
-        self._dirty[entry] = None
-        self._kick()
-
-    def _kick(self) -> None:
-        if not self._busy:
+    def _kick(self, *, patient: bool = False) -> None:
+        """See to it that there is a commit: at once, or before long."""
+        if self._busy:
+            return
+        self._idle.clear()
+        loop = asyncio.get_running_loop()
+        if not patient:
             self._busy = True
-            self._idle.clear()
-            asyncio.get_running_loop().call_soon(self._commit)
+            loop.call_soon(self._commit)
+        elif self._timer is None:
+            self._timer = loop.call_later(PATIENCE, self._kick)
 
     def _commit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._touch_late()
         dirty, self._dirty = self._dirty, {}
         waiters, self._waiters = self._waiters, []

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from antiphon.engine.hosted import Hosted
 from antiphon.engine.ids import response_of
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
@@ -38,6 +39,7 @@ from antiphon.wire.errors import (
     UpstreamMalformed,
 )
 from antiphon.wire.events import Event
+from antiphon.wire.items import FunctionCall
 from antiphon.wire.response import Response, ResponseError
 from antiphon.wire.sse import frames
 from antiphon.wire.struct import encode
@@ -91,8 +93,14 @@ class Run:
         """Done when there is nothing more to say."""
         self.gated: frozenset[str] = frozenset()
         """The values of `include` that would show more than is on the wire without them."""
+        self.eager = turn.request.stream or turn.request.background
+        """Whether somebody may read along; else commits may wait a little and be fewer."""
+        self.hosted: Hosted | None = None
+        """The tools of the request that this server runs."""
         self.left_out: tuple[str, ...] = ()
         """Tool types that the model is not told of."""
+        self._heard = 0
+        """How many items the turns before this one have said."""
         self.stop: Stop | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -160,7 +168,7 @@ class Run:
         if self.journal is None:
             self.opened.set_result(None)
         else:
-            self.journal.barrier().add_done_callback(self._created)
+            self.journal.barrier(patient=not self.eager).add_done_callback(self._created)
 
     def _created(self, committed: asyncio.Future[None]) -> None:
         if error := committed.exception():
@@ -188,23 +196,54 @@ class Run:
             self._leave()
 
     async def _speak(self) -> None:
-        async with aclosing(self.model.stream(self.turn)) as batches:
+        """One turn after the other, until one needs no answer from us."""
+        while not self.over:
+            await self._say_turn()
+            if not self.over:
+                await self._run_tools()
+
+    async def _say_turn(self) -> None:
+        turn = self.turn if self.hosted is None else self.hosted.told(self.turn)
+        async with aclosing(self.model.stream(turn)) as batches:
             async for batch in batches:
                 self.open()
                 if batch:
                     self._hear(batch)
                 if self.log is not None and not self.over:
                     await self._keep_pace(self.log)
-        if not self.over:
+        if not self.over and not (self.hosted is not None and self.hosted.calls):
             raise UpstreamMalformed("The model stopped without saying that it was done.")
 
     def _hear(self, batch: list[deltas.Delta]) -> None:
+        if self.hosted is not None and not self.hosted.is_idle:
+            batch = self.hosted.take(batch)
         self.publish(self.machine.feed(batch))
         for delta in batch:
             if type(delta) is deltas.Noted:
                 self._note("upstream", delta.fact)
             elif type(delta) is deltas.Finished:
                 self.finish()
+
+    async def _run_tools(self) -> None:
+        """Run what the turn called, side by side; then the next turn has their outputs, or the client has its calls."""
+        assert self.hosted is not None
+        self.publish(self.machine.close())
+        said = [item for item in self.machine.fold.items[self._heard :] if item is not None]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._run_tool(call)) for call in self.hosted.calls]
+        pairs = self.hosted.answered([task.result() for task in tasks])
+        self._heard = len(self.machine.fold.items)
+        if self.hosted.is_clients:
+            self.finish()
+        else:
+            turn = self.turn
+            items = [*turn.items, *said, *pairs]
+            self.turn = msgspec.structs.replace(turn, items=items, prefix=None, number=turn.number + 1)
+
+    async def _run_tool(self, call: FunctionCall) -> str:
+        """Run one call. A tool tells what it does; what goes wrong in it is its output, for the model to see."""
+        assert self.hosted is not None
+        return await self.hosted.tool(call).run(call, lambda batch: self.publish(self.machine.feed(batch)))
 
     async def _keep_pace(self, log: Log) -> None:
         """Do not read on while the reader, or the store, is far behind."""
@@ -271,7 +310,8 @@ class Run:
         self._watch(told)
         data = frames(told)
         if self.journal is not None and self.entry is not None:
-            self.journal.append(self.entry, data, len(told), changes, ended=ended)
+            patient = not (self.eager or ended)
+            self.journal.append(self.entry, data, len(told), changes, ended=ended, patient=patient)
             return
         if data:
             self.log.append(data, len(told))

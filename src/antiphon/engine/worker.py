@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from antiphon.engine import ids
+from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry
 from antiphon.engine.log import Log
 from antiphon.engine.run import Run, Stop, as_response_error, ending
@@ -151,6 +152,7 @@ class Worker:
             return
         turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts)
         run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
+        run.hosted = Hosted(self.engine.tools, request)
         run.opened.set_result(None)
         run.gated = include.gates(fold.output())
         self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)

@@ -44,6 +44,7 @@ class Responses:
     """A model behind the Responses API. Implements `antiphon.ports.Model`."""
 
     continues = False
+    relays = True
 
     def __init__(self, options: ResponsesOptions, *, upstream: Upstream | None = None) -> None:
         self._options = options
@@ -60,6 +61,11 @@ class Responses:
     def name(self) -> str:
         """The name of the model as its upstream knows it."""
         return self._options.model
+
+    @property
+    def pass_through(self) -> frozenset[str]:
+        """Parameters beyond the API's own that go on to the upstream."""
+        return self._options.pass_through
 
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out: none, unless configured. Raises InvalidRequest as the port says."""
@@ -132,7 +138,7 @@ class Responses:
                 raise
             self._counts = False
         except (ServerError, msgspec.DecodeError) as error:
-            self._counts = not isinstance(error, UpstreamMalformed)
+            self._counts = getattr(error, "code", "") != UpstreamMalformed.default_code
         return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -29,6 +29,7 @@ __all__ = [
 
 Json = dict[str, Any]
 Raw = msgspec.Raw
+Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Head(msgspec.Struct, gc=False):
@@ -42,14 +43,14 @@ class Heard(msgspec.Struct, kw_only=True, gc=False):
     """What every event may have. Shell commands have no `item_id`."""
 
     sequence_number: int | None = None
-    output_index: int | None = None
+    output_index: Index | None = None
     item_id: str | None = None
 
 
 class TextDelta(Heard, kw_only=True, gc=False):
     """The hot one."""
 
-    content_index: int = 0
+    content_index: Index = 0
     delta: str
     logprobs: list[Logprob] | None = None
 
@@ -57,16 +58,16 @@ class TextDelta(Heard, kw_only=True, gc=False):
 class Words(Heard, kw_only=True, gc=False):
     """A delta of a refusal, of reasoning, or of a summary; the latter counts by `summary_index`."""
 
-    content_index: int = 0
-    summary_index: int = 0
+    content_index: Index = 0
+    summary_index: Index = 0
     delta: str
 
 
 class WordsDone(Heard, kw_only=True, gc=False):
     """All words of a part."""
 
-    content_index: int = 0
-    summary_index: int = 0
+    content_index: Index = 0
+    summary_index: Index = 0
     text: str | None = None
     refusal: str | None = None
 
@@ -83,15 +84,15 @@ class SentPart(msgspec.Struct, gc=False):
 class Part(Heard, kw_only=True, gc=False):
     """A part opens or is done."""
 
-    content_index: int = 0
-    summary_index: int = 0
+    content_index: Index = 0
+    summary_index: Index = 0
     part: SentPart
 
 
 class Citation(Heard, kw_only=True, gc=False):
     """An annotation of a text part."""
 
-    content_index: int = 0
+    content_index: Index = 0
     annotation: Json | None = None
 
 
@@ -117,7 +118,7 @@ class GrowthDone(Heard, kw_only=True, gc=False):
 class CommandDelta(Heard, kw_only=True, gc=False):
     """A piece of a shell command, or all of it."""
 
-    command_index: int = 0
+    command_index: Index = 0
     delta: str = ""
     command: str | None = None
 
@@ -130,7 +131,7 @@ class Printed(msgspec.Struct, gc=False):
 class OutputDelta(Heard, kw_only=True, gc=False):
     """A piece of what a command printed, or all of it."""
 
-    command_index: int = 0
+    command_index: Index = 0
     delta: Printed | None = None
     output: list[Any] | None = None
 

@@ -145,7 +145,7 @@ _EMPTY: Final[dict[type[Any], Callable[[Any], Json]]] = {
 }
 
 
-def begun(item: Item) -> Item:
+def begun(item: Any) -> Any:
     """An item as it looks at its start: what events will tell of it, or its end brings, is not yet there.
 
     Some upstreams open an item with all that is in it; told again by deltas it would be there twice.
@@ -156,8 +156,7 @@ def begun(item: Item) -> Item:
     fields = empty(item)
     if getattr(item, "status", UNSET):
         fields["status"] = "in_progress"
-    started: Item = replace(item, **fields)  # type: ignore[type-var]  # `Opaque` is no struct, and is not in the table
-    return started
+    return replace(item, **fields)
 
 
 def _without_diff(operation: Any) -> Any:

@@ -25,7 +25,7 @@ from antiphon.wire.request import (
 )
 from antiphon.wire.response import Prompt, ReasoningConfig
 from antiphon.wire.struct import UNSET, tag_of
-from antiphon.wire.tools import AllowedTools, Tool, ToolChoice
+from antiphon.wire.tools import AllowedTools, ToolChoice
 
 __all__ = ["ResponsesOptions", "asked_for", "count_body", "left_out", "lesson", "response_body"]
 
@@ -116,10 +116,14 @@ def _settings(request: CreateResponse, options: ResponsesOptions) -> Json:
 
 
 def _without_nulls(setting: Any) -> Any:
-    """A setting as few servers can refuse it: one that is an object without the fields that were not set."""
+    """A setting as few servers can refuse it: one that is an object without the fields that were not set.
+
+    Nor does the upstream know the id of a response of ours.
+    """
     if not isinstance(setting, _OBJECTS):
         return setting
-    fields = {name: _without_nulls(getattr(setting, name)) for name in setting.__struct_fields__}
+    names = (name for name in setting.__struct_fields__ if name != "comparison_response_id")
+    fields = {name: _without_nulls(getattr(setting, name)) for name in names}
     return {name: value for name, value in fields.items() if value is not None and value is not UNSET}
 
 
@@ -175,9 +179,9 @@ def _is_forced(choice: ToolChoice, kinds: list[str], missing: frozenset[str]) ->
     return not isinstance(choice, str) and _type(choice) in missing
 
 
-def _type(thing: Tool | ToolChoice) -> str:
+def _type(thing: Any) -> str:
     """The wire type of a tool or a choice, which is its tag unless one struct has several."""
-    return getattr(thing, "type", None) or tag_of(type(thing))  # type: ignore[arg-type]  # a string has no type to ask
+    return getattr(thing, "type", None) or tag_of(type(thing))
 
 
 def _unsupported(kind: str, param: str) -> InvalidRequest:
@@ -195,10 +199,11 @@ def lesson(refusal: InvalidRequest, request: CreateResponse, reach: Reach) -> Re
     None if it refused what the client asked for. Such requests were refused as a whole: nothing was said.
     """
     param = refusal.param or ""
-    if reach.seals and not reach.stores and ENCRYPTED not in request.include and param.startswith("include"):
-        return msgspec.structs.replace(reach, seals=False)
+    if refusal.code == "invalid_encrypted_content":
+        return msgspec.structs.replace(reach, unseals=False) if reach.unseals else None
     if reach.reads_reasoning and refusal.code == "array_above_max_length" and _REASONING_CONTENT.match(param):
         return msgspec.structs.replace(reach, reads_reasoning=False)
-    if reach.unseals and refusal.code == "invalid_encrypted_content":
-        return msgspec.structs.replace(reach, unseals=False)
+    is_ours = reach.seals and not reach.stores and ENCRYPTED not in request.include
+    if is_ours and ("include" in param or "encrypted" in refusal.message.lower()):
+        return msgspec.structs.replace(reach, seals=False)
     return None

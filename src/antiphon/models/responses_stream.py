@@ -80,7 +80,7 @@ class ResponseReader:
         self._mark = mark
         self._asked = asked
         self._out: list[Delta] = []
-        self._items: dict[int, OpenItem] = {}
+        self._items: dict[int | None, OpenItem] = {}
         self._told: set[int] = set()
         self._count = 0
         self._acted = False
@@ -101,7 +101,7 @@ class ResponseReader:
         try:
             for event in events:
                 name, data = event
-                decode, tell = _ROWS.get(name) or _row_of(name, data)  # type: ignore[arg-type]
+                decode, tell = _ROWS.get(name) or _row_of(name, data)
                 told = decode(data)
                 number = told.sequence_number
                 if number is not None:
@@ -269,7 +269,7 @@ class ResponseReader:
         return self._start(index, Message(**own, role="assistant", status="in_progress", content=[]))
 
     def _text(self, event: heard.TextDelta) -> None:
-        opened = self._items.get(event.output_index)  # type: ignore[arg-type]  # without an index there is none
+        opened = self._items.get(event.output_index)
         part = opened.part if opened is not None else None
         if opened is None or part is None or part.index != event.content_index or part.kind != "output_text":
             found = self._part(event, "output_text", event.content_index)
@@ -343,7 +343,7 @@ class ResponseReader:
         if rest := missing(opened.pieces, event.text):
             opened.pieces.append(rest)
             self._out.append(Arguments(opened.key, rest))
-        pass
+        opened.is_written = True
 
     def _step(self, step: str, event: heard.Heard, fields: dict[str, Any]) -> None:
         """A hosted tool moves on. As long as its call is not written out, a step would end the writing too early."""
@@ -393,7 +393,7 @@ class ResponseReader:
         if event.command_index != opened.printed:
             return  # out of order: the machine tells it when the item is done
         if event.output is not None:
-            self._end_printed(opened, [as_known(each, ShellOutput) for each in event.output])
+            self._end_printed(opened, as_known(event.output, list[ShellOutput]))
         elif event.delta is not None:
             self._print(opened, stdout=event.delta.stdout, stderr=event.delta.stderr)
 
@@ -406,11 +406,13 @@ class ResponseReader:
 
     def _end_printed(self, opened: OpenItem, output: list[Any]) -> None:
         """The whole output of the next command. Where it is not what was said piece by piece, that stays said."""
+        if not output or not isinstance(output[-1], ShellOutput):
+            return
         whole = {name: "".join(text_at(each, (name,)) for each in output) for name in opened.printing}
         self._print(opened, **{name: missing(opened.printing[name], text) for name, text in whole.items()})
         said = {name: "".join(pieces) for name, pieces in opened.printing.items()}
-        if said != whole and isinstance(last := output[-1] if output else None, ShellOutput):
-            output = [msgspec.structs.replace(last, **said)]
+        if said != whole:
+            output = [msgspec.structs.replace(output[-1], **said)]
         self._out.append(CommandOutput(opened.key, opened.printed, output=output))
         opened.printed += 1
         opened.printing = {"stdout": [], "stderr": []}
@@ -527,13 +529,12 @@ def _reading(kind: type[Any]) -> Decode:
 
 
 def _loose(data: bytes) -> heard.Loose:
-    fields = OBJECT.decode(data)
-    numbers = {name: fields.get(name) for name in ("sequence_number", "output_index")}
-    own = fields.get("item_id")
+    event = _heard(data)
     return heard.Loose(
-        fields=fields,
-        item_id=own if isinstance(own, str) else None,
-        **{name: value if isinstance(value, int) else None for name, value in numbers.items()},
+        sequence_number=event.sequence_number,
+        output_index=event.output_index,
+        item_id=event.item_id,
+        fields=OBJECT.decode(data),
     )
 
 
@@ -542,6 +543,7 @@ def _no_event(_: bytes) -> heard.Heard:
 
 
 _head: Final = msgspec.json.Decoder(heard.Head).decode
+_heard: Final = msgspec.json.Decoder(heard.Heard).decode
 _UNKNOWN: Final[Row] = (_loose, ResponseReader._unknown)
 _ERROR: Final[Row] = (_loose, ResponseReader._error)
 _MARKER: Final[Row] = (_no_event, ResponseReader._nothing)
@@ -574,9 +576,9 @@ def _stepping(step: str) -> Row:
     return _reading(heard.Heard), lambda reader, event: reader._step(step, event, {})
 
 
-def _rows() -> dict[str, Row]:
+def _rows() -> dict[str | None, Row]:
     """What is read of each event, and who tells it. Names of steps and of writings are read off the grammar's table."""
-    rows: dict[str, Row] = {}
+    rows: dict[str | None, Row] = {}
     for family, part in _FAMILIES.items():
         rows[f"response.{family}.delta"], rows[f"response.{family}.done"] = _saying(part)
     for kind, writer in WRITERS.items():
@@ -585,7 +587,8 @@ def _rows() -> dict[str, Row]:
         if writer.growth is not None:
             rows[tag_of(writer.growth.delta)] = (_reading(heard.GrowthDelta), ResponseReader._grow)
             rows[tag_of(writer.growth.done)] = (_reading(heard.GrowthDone), ResponseReader._grown)
-    return rows | {name: (_reading(kind), tell) for name, (kind, tell) in _BY_NAME.items()} | _LOOSE
+    rows |= {name: (_reading(kind), tell) for name, (kind, tell) in _BY_NAME.items()}
+    return {**rows, **_LOOSE}
 
 
 _FAMILIES: Final[dict[str, PartKind]] = {
@@ -619,7 +622,7 @@ _BY_NAME: Final[dict[str, tuple[type[Any], Callable[[ResponseReader, Any], None]
     "keepalive": (heard.Heard, ResponseReader._nothing),
 }
 
-_LOOSE: Final[dict[str, Row]] = {
+_LOOSE: Final[dict[str | None, Row]] = {
     "error": _ERROR,
     "response.image_generation_call.partial_image": (_loose, ResponseReader._partial_image),
 }

@@ -155,6 +155,7 @@ class Answer:
         "_head",
         "_idle",
         "_limit",
+        "_lost",
         "_response",
         "_secret",
         "_splitter",
@@ -187,6 +188,9 @@ class Answer:
         self._broken: APIError | None = None
         self._expired = False
         self._finished = False
+        self._lost = _loss_of(response)
+        if self._lost is not None:
+            self._lost.add_done_callback(self._wake)
         watch.add(self)
 
     @property
@@ -260,6 +264,8 @@ class Answer:
 
     def close(self) -> None:
         """Close the connection, or hand it back. Never waits."""
+        if self._lost is not None:
+            self._lost.remove_done_callback(self._wake)
         if self._response.closed:  # the answer ended: aiohttp has taken the connection back already
             self._watch.discard(self)
         elif self._finished and not self._expired:
@@ -280,6 +286,11 @@ class Answer:
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         self._response.close()
+
+    def _wake(self, _lost: object) -> None:
+        """The connection is gone: end the read that waits. aiohttp forgets to after a broken HTTP chunk."""
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(ConnectionResetError())
 
     def _expiry(self) -> APIError:
         if self._watch.now() >= self._end:
@@ -424,6 +435,22 @@ class _Attempt:
 
 async def _note_reuse(_session: object, context: Any, _parameters: object) -> None:
     context.trace_request_ctx.reused = True
+
+
+def _loss_of(response: aiohttp.ClientResponse) -> asyncio.Future[None] | None:
+    """What is done when the connection of an answer is lost; None if the answer has come whole."""
+    connection = response.connection
+    lost = connection.protocol.closed if connection is not None and connection.protocol is not None else None
+    if lost is not None:  # it lives as long as the connection: its error is looked at once, by one callback
+        lost.remove_done_callback(_overlook)
+        lost.add_done_callback(_overlook)
+    return lost
+
+
+def _overlook(lost: asyncio.Future[None]) -> None:
+    """Look at the error of a lost connection. Nobody waits for it while the connection is idle."""
+    if not lost.cancelled():
+        lost.exception()
 
 
 def _client_error() -> type[Exception]:

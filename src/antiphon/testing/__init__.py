@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from antiphon.testing.clock import FakeClock
 from antiphon.testing.scripted import Only, ScriptedModel, said
+from antiphon.testing.tool import ScriptedTool
 
-__all__ = ["FakeClock", "Only", "ScriptedModel", "said"]
+__all__ = ["FakeClock", "Only", "ScriptedModel", "ScriptedTool", "said"]

@@ -68,7 +68,7 @@ class ScriptedModel:
         """Nothing stands behind it."""
         return False
 
-    def accept(self, request: CreateResponse) -> tuple[str, ...]:
+    def accept(self, request: CreateResponse) -> tuple[str, ...]:  # noqa: ARG002 - the port's signature
         """Serves every tool."""
         return ()
 
@@ -117,7 +117,8 @@ class Only:
     def choose(self, name: str | None) -> Choice:
         """The model of that name. Raises InvalidRequest."""
         if name not in self._models:
-            raise InvalidRequest(f"The model '{name}' does not exist.", param="model", code="model_not_found")
+            message = f"The model '{name}' does not exist. Available models: {', '.join(self._models)}."
+            raise InvalidRequest(message, param="model", code="model_not_found")
         return Choice(name, self._models[name])
 
     async def models(self) -> Sequence[ModelObject]:

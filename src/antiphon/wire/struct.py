@@ -24,6 +24,7 @@ __all__ = [
     "encode",
     "encoder",
     "tag_of",
+    "type_of",
 ]
 
 T = TypeVar("T")
@@ -119,3 +120,9 @@ def tag_of(struct: type[Wire]) -> str:
     if not isinstance(tag, str):
         raise TypeError(f"{struct.__name__} has no wire type")
     return tag
+
+
+def type_of(value: Any) -> str:
+    """The wire type of an item, a tool or a choice, also of one that we do not know or that has several spellings."""
+    tag = value.__struct_config__.tag if isinstance(value, Wire) else None
+    return tag if isinstance(tag, str) else str(value.type)

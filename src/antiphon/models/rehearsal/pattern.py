@@ -31,7 +31,7 @@ _CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
 _PROPERTIES = {"L": string.ascii_letters, "Lu": string.ascii_uppercase, "Ll": _LETTERS, "N": _DIGITS, "P": "-.,:;!?"}
 _QUANTIFIER = re.compile(r"(?:([*+?])|\{(\d{1,6})(,?)(\d{0,6})\})\??")
 _HEX = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}")
-_GROUP = re.compile(r"\((?:\?(?P<ahead><?[=!])|\?:|\?P?<(?P<name>\w+)>|\?[a-z]+:)?")
+_GROUP = re.compile(r"\?(?:(?P<ahead><?[=!])|:|P?<(?P<name>\w+)>|[a-z]+:)")
 
 
 class Unmakeable(ValueError):
@@ -176,25 +176,24 @@ class _Reader:
                 return self._class()
             case "\\":
                 return self._escape()
+            case "*" | "+" | "?":
+                raise Unmakeable("there is nothing to repeat")
             case literal:
                 return _one_of(literal)
 
     def _group(self) -> Maker:
-        self._at -= 1
-        found = _GROUP.match(self._text, self._at)
-        if found is None:
-            raise Unmakeable("a parenthesis is not understood")
-        self._at = found.end()
-        names = self._names(found) if found[0] == "(" or found["name"] else []
+        kind = _GROUP.match(self._text, self._at)
+        self._at = kind.end() if kind else self._at
+        names = self._names(kind["name"] if kind else None) if kind is None or kind["name"] else []
         inner = self._alternatives()
         if self._next() != ")":
             raise Unmakeable("a parenthesis is not closed")
-        return _nothing if found["ahead"] else _kept(inner, names)
+        return _nothing if kind and kind["ahead"] else _kept(inner, names)
 
-    def _names(self, found: re.Match[str]) -> list[str]:
+    def _names(self, name: str | None) -> list[str]:
         """What a group that is remembered is called: its number, and its name if it has one."""
         self._groups += 1
-        return [str(self._groups), *([found["name"]] if found["name"] else [])]
+        return [str(self._groups), *([name] if name else [])]
 
     def _escape(self) -> Maker:
         """An escape outside a class: a reference to a group, a border, or one of several characters."""

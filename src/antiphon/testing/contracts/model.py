@@ -100,13 +100,6 @@ class ModelContract:
         assert 0 < one <= many
         await model.aclose()
 
-    async def test_no_task_is_left_behind(self, model: Model) -> None:
-        before = asyncio.all_tasks()
-        await _all_of(model)
-        await model.aclose()
-        await asyncio.sleep(0)
-        assert asyncio.all_tasks() <= before
-
 
 async def _all_of(model: Model) -> list[list[Delta]]:
     async with aclosing(model.stream(ordinary_turn())) as batches:

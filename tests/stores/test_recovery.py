@@ -1,0 +1,226 @@
+"""Journal and store together: what was acknowledged is what is read back, wherever it crashed and whatever failed.
+
+Several logs are said in any interleaving, with spills, ends, workers that leave, commits that fail and crashes between
+any two transactions. A crash is a copy of the files with which a new store starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from antiphon.engine import journal as journals
+from antiphon.engine.journal import Entry, Journal
+from antiphon.engine.log import Log
+from antiphon.ports import Begin
+from antiphon.testing.contracts.store import PROJECT, end, record
+from antiphon.turn import frames
+from antiphon.wire.errors import Unavailable
+from tests.stores.disk import TroubledStore
+
+pytestmark = pytest.mark.anyio
+
+NAMES = st.sampled_from("abcd")
+STEP = st.one_of(
+    st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400])),
+    st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400])),
+    st.tuples(st.just("say_nothing"), NAMES),
+    st.tuples(st.just("end"), NAMES),
+    st.tuples(st.just("leave"), NAMES),
+    st.tuples(st.just("take_over"), NAMES),
+    st.tuples(st.just("delete"), NAMES),
+    st.tuples(st.just("commit")),
+    st.tuples(st.just("commit")),
+    st.tuples(st.just("let_it_begin")),
+    st.tuples(st.just("fail"), st.integers(0, 6)),
+    st.tuples(st.just("rescue")),
+    st.tuples(st.just("read"), NAMES, st.integers(0, 20)),
+    st.tuples(st.just("crash")),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_limits():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journals, "SPILL", 900)
+        patch.setattr(journals, "LAG", 3)
+        yield
+
+
+class Teller:
+    """A log as its writer knows it."""
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+        self.entry: Entry | None = None
+        self.said: list[bytes] = []
+        self.ended = False
+
+    @property
+    def log(self) -> Log:
+        assert self.entry is not None
+        return self.entry.log
+
+    @property
+    def acknowledged(self) -> int:
+        """How many events somebody may have seen."""
+        return len(self.said) if self.entry is None else self.log.committed
+
+    @property
+    def speaks(self) -> bool:
+        entry = self.entry
+        return entry is not None and entry.log.failure is None and entry.leaving is None and not self.ended
+
+
+class World:
+    """A process: a journal over a store, and who tells something."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tellers: dict[str, Teller] = {}
+        self.generation = 0
+
+    async def start(self) -> None:
+        self.store = TroubledStore(self.folder)
+        self.journal = Journal(self.store)
+        self.next_key = await self.store.start()
+
+    async def die(self) -> None:
+        self.store.trouble.at = None
+        await self.journal.idle()
+        await self.store.aclose()
+
+    def _teller(self, name: str) -> Teller:
+        if name not in self.tellers:
+            teller = self.tellers[name] = Teller(self.next_key)
+            self.next_key += 1
+            self._enter(teller)
+            assert teller.entry is not None
+            self.journal.append(teller.entry, b"", 0, [Begin(record(teller.key))])
+        return self.tellers[name]
+
+    def _enter(self, teller: Teller) -> None:
+        log = Log(next_number=len(teller.said), read_back=lambda number: self.store.read(teller.key, number))
+        teller.entry = Entry(teller.key, log)
+
+    async def say(self, name: str, count: int, size: int) -> None:
+        teller = self._teller(name)
+        if teller.speaks:
+            assert teller.entry is not None
+            start, mark = teller.log.next, f"{name} {self.generation} {'x' * size}"
+            told = [f"event: e\ndata: {start + n} {mark}\n\n".encode() for n in range(count)]
+            teller.said[start:] = told
+            self.journal.append(teller.entry, b"".join(told), count)
+
+    async def say_nothing(self, name: str) -> None:
+        teller = self._teller(name)
+        if teller.speaks:
+            assert teller.entry is not None
+            self.journal.append(teller.entry, b"", 0)
+
+    async def end(self, name: str) -> None:
+        teller = self._teller(name)
+        if teller.speaks:
+            assert teller.entry is not None
+            self.journal.append(teller.entry, b"", 0, [end(teller.key)], ended=True)
+            teller.ended = True
+
+    async def leave(self, name: str) -> None:
+        teller = self._teller(name)
+        if teller.speaks:
+            assert teller.entry is not None
+            self.journal.leave(teller.entry, Unavailable("Left."))
+
+    async def take_over(self, name: str) -> None:
+        """Another worker of the same process goes on, when the log of the first is put away."""
+        teller = self.tellers.get(name)
+        if teller is None or teller.entry is None or not teller.entry.settled or teller.log.ended:
+            return
+        stored = await self.store.find(PROJECT, f"resp_{teller.key}")
+        if stored is not None and stored.response is None:
+            recovered = await self._read_all(teller.key)
+            assert recovered == teller.said[: teller.log.committed]
+            teller.said, teller.ended = recovered, False
+            self._enter(teller)
+
+    async def delete(self, name: str) -> None:
+        teller = self.tellers.get(name)
+        if teller is not None and (teller.entry is None or teller.log.ended):
+            with suppress(Unavailable):
+                await self.store.delete(PROJECT, f"resp_{teller.key}")
+                del self.tellers[name]
+
+    async def commit(self) -> None:
+        with suppress(Unavailable):
+            await self.journal.barrier()
+
+    async def let_it_begin(self) -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def fail(self, statement: int) -> None:
+        self.store.trouble.at = statement
+
+    async def rescue(self) -> None:
+        with suppress(Unavailable):
+            await self.journal.rescue()
+
+    async def read(self, name: str, number: int) -> None:
+        """A reader that comes now sees what is committed, and no more."""
+        teller = self.tellers.get(name)
+        if teller is None or teller.entry is None or number >= teller.log.committed:
+            return
+        upto, seen = teller.log.committed, b""
+        async for data in teller.log.follow(number):
+            seen += data
+            if number + frames.count(seen) >= upto:
+                break
+        assert seen == b"".join(teller.said[number:upto])
+
+    async def crash(self) -> None:
+        acknowledged = {name: teller.acknowledged for name, teller in self.tellers.items()}
+        over = {name for name, teller in self.tellers.items() if teller.entry is not None and teller.log.ended}
+        self.generation += 1
+        self.folder = await self.store.copy(self.folder.with_name(f"{self.generation}"))
+        await self.die()
+        await self.start()
+        unfinished = {stored.key for stored in await self.store.unfinished()}
+        for name, teller in list(self.tellers.items()):
+            recovered = await self._read_all(teller.key)
+            stored = await self.store.find(PROJECT, f"resp_{teller.key}")
+            assert len(recovered) >= acknowledged[name]
+            assert recovered == teller.said[: len(recovered)]
+            assert (teller.key in unfinished) == (stored is not None and stored.response is None)
+            if stored is None:
+                assert not recovered
+                del self.tellers[name]
+                continue
+            assert name not in over or stored.response is not None
+            teller.said, teller.ended, teller.entry = recovered, stored.response is not None, None
+            if not teller.ended:
+                self._enter(teller)
+
+    async def _read_all(self, key: int) -> list[bytes]:
+        found: list[bytes] = []
+        while data := await self.store.read(key, len(found)):
+            found += [frame + b"\n\n" for frame in data.split(b"\n\n") if frame]
+        return found
+
+
+@given(st.lists(STEP, min_size=3, max_size=50))
+@settings(max_examples=150)
+async def test_what_was_acknowledged_is_read_back_after_any_crash(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder) / "0")
+        await world.start()
+        try:
+            for name, *arguments in [*steps, ("commit",), ("crash",)]:
+                await getattr(world, name)(*arguments)
+        finally:
+            await world.die()
