@@ -9,7 +9,7 @@ import pytest
 
 from antiphon.engine.engine import Engine
 from antiphon.testing import ScriptedModel, ScriptedTool, said
-from antiphon.turn.deltas import Finished, ItemDone, ItemStarted, Text, Usage
+from antiphon.turn.deltas import Arguments, Finished, ItemDone, ItemStarted, Text, Usage
 from antiphon.turn.input import Turn
 from antiphon.wire.items import FunctionCall, FunctionCallOutput
 from antiphon.wire.response import Usage as Tokens
@@ -25,13 +25,12 @@ TOOL: list[dict[str, Any]] = [{"type": "code_interpreter", "container": {"type":
 
 def calls(*names: str) -> list[Any]:
     """A turn that says a word and calls functions by name."""
-    items = [FunctionCall(call_id=f"call_{n}", name=name, arguments=f'"a{n}"') for n, name in enumerate(names)]
+    items = [FunctionCall(call_id=f"call_{n}", name=name, arguments="") for n, name in enumerate(names)]
     started = [ItemStarted(n, item) for n, item in enumerate(items)]
+    written = [Arguments(n, f'"a{n}"') for n in range(len(items))]
     done = [ItemDone(n) for n in range(len(items))]
-    return [
-        [Text("Wait. ")],
-        [*started, *done, Usage(Tokens(input_tokens=5, output_tokens=3, total_tokens=8)), Finished()],
-    ]
+    usage = Usage(Tokens(input_tokens=5, output_tokens=3, total_tokens=8))
+    return [[Text("Wait. ")], [*started, *written], [*done, usage, Finished()]]
 
 
 def calling_once(*names: str) -> ScriptedModel:

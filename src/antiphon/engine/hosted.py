@@ -66,7 +66,7 @@ class Hosted:
     def _takes(self, delta: Delta) -> bool:
         match delta:
             case ItemStarted(item=FunctionCall() as call) if call.name in self._by_name:
-                self._open[delta.key] = call
+                self._open[delta.key] = msgspec.structs.replace(call)
                 return True
             case ItemStarted(item=item) if isinstance(item, CLIENT_CALLS):
                 self.is_clients = True
