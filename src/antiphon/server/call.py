@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.engine.engine import Engine
 from antiphon.wire.errors import (
@@ -27,6 +28,9 @@ _log = logging.getLogger(__name__)
 
 JSON = b"application/json"
 Header = tuple[bytes, bytes]
+
+MOST_FIELDS = 100
+"""Parameters that a query may have."""
 
 
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +50,27 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a stream ends with `data: [DONE]`, which OpenAI does not send."""
     max_body: int = 32 * 1024 * 1024
     max_headers: int = 32 * 1024
+    """For the path and the query too."""
+    head_timeout: float = 30.0
+    """How long the head of a request may take to come."""
     body_timeout: float = 30.0
+    """How long its body may take."""
     grace: float = 5.0
     """How long running streams may go on when the server is told to stop."""
+
+
+class ClientLeft(Exception):
+    """The client has gone before its request was whole: there is nobody to answer."""
+
+
+def marks(request_id: str, started: float) -> list[Header]:
+    """The headers that every answer has. `started` is when the request came, by `time.perf_counter`."""
+    took = int((time.perf_counter() - started) * 1000)
+    return [
+        (b"x-request-id", request_id.encode()),
+        (b"openai-processing-ms", b"%d" % took),
+        (b"openai-version", b"2020-10-01"),
+    ]
 
 
 class Call:
@@ -60,6 +82,7 @@ class Call:
         "_receive",
         "_send",
         "_started",
+        "begun",
         "engine",
         "extra",
         "options",
@@ -74,6 +97,8 @@ class Call:
         self.request_id = f"req_{secrets.token_hex(16)}"
         self.extra: list[Header] = []
         """Headers that the answer has beside its own."""
+        self.begun = False
+        """Whether the head of the answer was sent."""
         self._receive = receive
         self._send = send
         self._started = time.perf_counter()
@@ -96,43 +121,66 @@ class Call:
         return params
 
     def query(self, name: str) -> str | None:
-        """The last value of a query parameter."""
+        """The last value of a query parameter. Raises InvalidRequest for a query beyond all measure."""
         return next(reversed(self.query_list(name)), None)
 
     def query_list(self, name: str) -> list[str]:
-        """All values of a query parameter, written as `name` or `name[]`."""
+        """All values of a query parameter, written as `name` or `name[]`. Raises InvalidRequest as `query` does."""
         if self._query is None:
-            text = self.scope["query_string"].decode("latin-1")
-            self._query = parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=100)
+            self._query = self._fields()
         return [value for key, value in self._query if key in (name, f"{name}[]")]
 
+    def _fields(self) -> list[tuple[str, str]]:
+        text = self.scope["query_string"].decode("latin-1")
+        if text.count("&") >= MOST_FIELDS:
+            raise InvalidRequest(f"The query has more than {MOST_FIELDS} parameters.", code="too_many_parameters")
+        return parse_qsl(text, keep_blank_values=True, errors="replace")
+
     async def json(self) -> bytes:
-        """The body. Raises an APIError if it is no JSON by its header, too large, or too slow to come."""
+        """The body. Raises an APIError if it is no plain JSON by its headers, too large, or too slow to come.
+
+        Raises ClientLeft if the client goes before all of it is here: half a request may look like a whole one.
+        """
+        self._check_kind()
+        length = self.headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.options.max_body:
+            raise self._too_large()
+        try:
+            async with asyncio.timeout(self.options.body_timeout):
+                return await self._body()
+        except TimeoutError:
+            self.extra.append((b"connection", b"close"))  # the rest of the body is no request
+            raise RequestTimeout("The body of the request did not come in time.") from None
+
+    def _check_kind(self) -> None:
         kind = self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != JSON:
             given = kind.decode("latin-1")[:100] or "none"
             raise UnsupportedMediaType(f"The request must have the Content-Type 'application/json', but has {given!r}.")
-        length = self.headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.options.max_body:
-            raise self._too_large()
+        for name, plain in (b"content-encoding", b"identity"), (b"transfer-encoding", b"chunked"):
+            if self.headers.get(name, plain).strip().lower() != plain:
+                self.extra.append((b"accept-encoding", b"identity"))
+                raise UnsupportedMediaType("The body of the request must not be compressed.")
+
+    async def _body(self) -> bytes:
         message = await self._receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body"):
-            body = await self._rest(body)
+        if message["type"] == "http.request" and not message.get("more_body"):
+            body: bytes = message["body"]  # nearly all requests come in one piece
+        else:
+            body = await self._rest(message)
         if len(body) > self.options.max_body:
             raise self._too_large()
         return body
 
-    async def _rest(self, first: bytes) -> bytes:
-        body, more = bytearray(first), True
-        try:
-            async with asyncio.timeout(self.options.body_timeout):
-                while more and len(body) <= self.options.max_body:
-                    message = await self._receive()
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            raise RequestTimeout("The body of the request did not come in time.") from None
+    async def _rest(self, message: Message) -> bytes:
+        body = bytearray()
+        while len(body) <= self.options.max_body:
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            body += message["body"]
+            if not message["more_body"]:
+                break
+            message = await self._receive()
         return bytes(body)
 
     def _too_large(self) -> APIError:
@@ -147,14 +195,22 @@ class Call:
 
     async def answer(self, body: bytes, *, status: int = 200, kind: bytes = JSON) -> None:
         """Send a whole answer."""
-        headers = [*self._own_headers(kind), (b"content-length", b"%d" % len(body))]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
+        await self._start(status, (b"content-type", kind), (b"content-length", b"%d" % len(body)))
+        await self.piece(body, more=False)
+
+    async def nothing(self) -> None:
+        """Send an answer without a body."""
+        await self._start(204)
+        await self.piece(b"", more=False)
 
     async def begin(self, kind: bytes, headers: Iterable[Header] = ()) -> None:
         """Send the head of an answer that comes in pieces."""
-        all_headers = [*self._own_headers(kind), *headers]
-        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
+        await self._start(200, (b"content-type", kind), *headers)
+
+    async def _start(self, status: int, *headers: Header) -> None:
+        self.begun = True
+        every = [*headers, *marks(self.request_id, self._started), *self._granted(), *self.extra]
+        await self._send({"type": "http.response.start", "status": status, "headers": every})
 
     async def piece(self, data: bytes, *, more: bool = True) -> None:
         """Send a piece of the body; waits while the client is slow."""
@@ -163,20 +219,24 @@ class Call:
     async def refuse(self, error: APIError) -> None:
         """Send an error in the API's envelope, with the hints that clients obey."""
         if error.retry_after is not None:
-            self.extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
-            self.extra.append((b"retry-after-ms", b"%d" % round(error.retry_after * 1000)))
+            # Rounded up: who comes back early is refused again. And 0 would mean no hint to the SDKs.
+            self.extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+            self.extra.append((b"retry-after-ms", b"%d" % max(1, math.ceil(error.retry_after * 1000))))
         if error.should_retry is not None:
             self.extra.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
         await self.answer(encode(error.body()), status=error.status)
 
-    def _own_headers(self, kind: bytes) -> list[Header]:
-        took = int((time.perf_counter() - self._started) * 1000)
+    def _granted(self) -> list[Header]:
+        """What a browser must be told before it shows an answer to the page of a configured origin."""
+        if not self.options.origins:
+            return []
+        origin = self.headers.get(b"origin", b"")
+        if origin.decode("latin-1") not in self.options.origins:
+            return [(b"vary", b"origin")]
         return [
-            (b"content-type", kind),
-            (b"x-request-id", self.request_id.encode()),
-            (b"openai-processing-ms", b"%d" % took),
-            (b"openai-version", b"2020-10-01"),
-            *self.extra,
+            (b"vary", b"origin"),
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", b"*"),
         ]
 
 
@@ -201,10 +261,13 @@ class Endpoint:
             await self.handler(call)
         except APIError as error:
             await call.refuse(error)
+        except ClientLeft:
+            pass
         except Exception:  # noqa: BLE001 - the boundary: a defect is an answer too
             _log.exception("%s failed", call.request_id)
-            message = f"The server had an error while processing your request. Its id is {call.request_id}."
-            await call.refuse(ServerError(message))
+            if not call.begun:  # else the answer stays without its end, and the connection is closed
+                message = f"The server had an error while processing your request. Its id is {call.request_id}."
+                await call.refuse(ServerError(message))
 
 
 def whole_number(call: Call, name: str, *, low: int, high: int, default: int) -> int:

@@ -127,6 +127,8 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._size = True, 0
         self._expect_nothing()
         super().on_message_complete()
+        if self.cycle.response_complete:  # it was answered early, so uvicorn's own deadline is spent
+            self._expect(self.timeout_keep_alive)
 
     def on_response_complete(self) -> None:
         """An answer is whole; its request perhaps not."""
@@ -185,6 +187,8 @@ class Connection(HttpToolsProtocol):
         self._tell(error)
 
     def _tell(self, error: APIError) -> None:
+        if self.transport.is_closing():
+            return
         body = encode(error.body())
         headers = [
             *self.server_state.default_headers,
