@@ -142,9 +142,8 @@ def test_a_mistake_in_the_configuration_is_told_in_one_line_with_exit_code_2(tmp
     (tmp_path / "antiphon.toml").write_text(text)
     code, said = refused(tmp_path, "--port", "0", *arguments)
     assert code == 2
-    (line,) = [line for line in said.splitlines() if line.startswith("antiphon: ")]
-    assert line.startswith(words)
-    assert "Traceback" not in said
+    assert said.startswith(words)
+    assert said.count("\n") == 1
 
 
 def test_a_port_that_is_no_port_is_a_wrong_command(antiphon):

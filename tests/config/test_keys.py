@@ -97,3 +97,19 @@ def test_the_key_at_hand_of_a_command_is_asked_for_once(tmp_path):
 def test_the_key_at_hand_of_a_file_must_be_there_at_once(tmp_path):
     with pytest.raises(NoKey):
         key_at_hand(Keyed(api_key_file=tmp_path / "key"))
+
+
+async def test_while_the_server_runs_the_reason_is_logged_and_the_key_is_not(tmp_path, caplog):
+    path = tmp_path / "key"
+    path.write_text("sesame")
+    read = key_source(Keyed(api_key_file=path))
+    assert read() == "sesame"
+    path.unlink()
+    with pytest.raises(NoKey):
+        read()
+    run = key_source(Keyed(api_key_command=(sys.executable, "-c", "raise SystemExit('vault is locked')")))
+    with pytest.raises(NoKey):
+        await run()
+    assert str(path) in caplog.text
+    assert "vault is locked" in caplog.text
+    assert "sesame" not in caplog.text

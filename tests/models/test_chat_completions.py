@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from antiphon.wire.request import decode_create
 from antiphon.wire.response import Response
 from antiphon.wire.response import Usage as UsageFigures
 from antiphon.wire.struct import encode
+from tests.support.answers import Hold
 from tests.support.chat_chunks import chunk, delta_chunk, tool_call_delta
 from tests.support.grammar import check
 from tests.support.sdk_oracle import validate_event
@@ -40,6 +42,7 @@ from tests.support.upstream import (
 pytestmark = pytest.mark.anyio
 
 Json = dict[str, Any]
+LONG = 60.0
 FOX = "The quick brown fox."
 
 
@@ -396,6 +399,24 @@ async def test_connections_are_used_again_and_closed_at_the_end(fake: FakeUpstre
         assert len(fake.connections) == 1
         assert fake.open_connections == 1
     await fake.all_closed()
+
+
+async def test_a_connection_whose_answer_ends_after_the_last_word_is_used_again(fake: FakeUpstream) -> None:
+    gate = Gate()
+    whole = stream([b"".join(chat_stream(FOX))])
+    fake.always(replace(whole, steps=(whole.steps[0], Hold(gate), *whole.steps[1:])))
+    options = ChatOptions(base_url=fake.base_url)
+    upstream = Upstream(options)
+    async with aclosing(ChatCompletions(options, upstream=upstream)) as model:
+        await listen(model, a_turn())
+        assert upstream._watch is not None
+        (answer,) = upstream._watch._answers
+        gate.open()
+        async with asyncio.timeout(LONG):
+            while not answer._response.closed:  # noqa: ASYNC110 (aiohttp has no event for it)
+                await asyncio.sleep(0)
+        await listen(model, a_turn())
+        assert len(fake.connections) == 1
 
 
 async def test_a_model_says_who_it_is_and_what_it_leaves_out(fake: FakeUpstream) -> None:

@@ -245,6 +245,14 @@ def test_reasoning_comes_before_the_words_of_its_message() -> None:
     ]
 
 
+def test_reasoning_begins_a_new_message() -> None:
+    sent = messages(said("One."), thought("Hmm."), call(1), output(1))
+    assert [(message["content"], message.get("reasoning_content")) for message in sent[:2]] == [
+        ("One.", None),
+        (None, "Hmm."),
+    ]
+
+
 def test_reasoning_that_led_to_nothing_is_left_out() -> None:
     assert messages(thought("Hmm."), user("Hi")) == [{"role": "user", "content": "Hi"}]
 

@@ -455,7 +455,7 @@ def test_usage_is_told_with_its_details() -> None:
 def test_the_last_usage_counts() -> None:
     using = reader()
     counts = [chunk({"index": 0, "delta": {}}, usage={"prompt_tokens": 1, "completion_tokens": n}) for n in (1, 2, 3)]
-    read(*counts, DONE, using=using)
+    read(*counts, chunk(usage={}), DONE, using=using)
     assert using.usage is not None
     assert using.usage.output_tokens == 3
 

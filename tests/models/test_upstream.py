@@ -107,7 +107,8 @@ async def test_configured_headers_go_over_ours(fake: FakeUpstream) -> None:
 
 async def test_cookies_are_not_kept(fake: FakeUpstream) -> None:
     fake.always(stream(CHUNKS, headers={"Set-Cookie": "a=b"}))
-    async with aclosing(connect(fake)) as upstream:
+    by_name = UpstreamOptions(base_url=f"http://localhost:{fake.port}/v1")  # cookies of bare addresses are never kept
+    async with aclosing(Upstream(by_name)) as upstream:
         await ask(upstream)
         await ask(upstream)
     assert all("cookie" not in request.headers for request in fake.requests)
@@ -203,6 +204,17 @@ async def test_cancelling_the_reader_closes_the_connection_at_once(fake: FakeUps
         with pytest.raises(asyncio.CancelledError):
             await reading
         await fake.closed_by_peer()
+
+
+async def test_an_answer_that_was_left_is_watched_no_more(fake: FakeUpstream) -> None:
+    gate = Gate()
+    fake.always(stream(CHUNKS).gated(gate))
+    async with aclosing(connect(fake)) as upstream:
+        with await upstream.open("/chat", b"{}") as answer:
+            gate.release()
+            await answer.events()
+        assert upstream._watch is not None
+        assert answer not in upstream._watch._answers
 
 
 async def test_closing_the_upstream_ends_what_is_being_read(fake: FakeUpstream) -> None:

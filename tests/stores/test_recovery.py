@@ -27,17 +27,18 @@ from tests.stores.disk import TroubledStore
 pytestmark = pytest.mark.anyio
 
 NAMES = st.sampled_from("abcd")
-STEP = st.one_of(
-    st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400])),
-    st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400])),
+SAY = st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400]))
+COMMIT = st.tuples(st.just("commit"))
+BEGIN = st.tuples(st.just("let_it_begin"))
+STEPS = st.one_of(
+    *[SAY] * 6,
+    *[COMMIT] * 3,
+    *[BEGIN] * 2,
     st.tuples(st.just("say_nothing"), NAMES),
     st.tuples(st.just("end"), NAMES),
     st.tuples(st.just("leave"), NAMES),
     st.tuples(st.just("take_over"), NAMES),
     st.tuples(st.just("delete"), NAMES),
-    st.tuples(st.just("commit")),
-    st.tuples(st.just("commit")),
-    st.tuples(st.just("let_it_begin")),
     st.tuples(st.just("fail"), st.integers(0, 6)),
     st.tuples(st.just("rescue")),
     st.tuples(st.just("read"), NAMES, st.integers(0, 20)),
@@ -213,8 +214,8 @@ class World:
         return found
 
 
-@given(st.lists(STEP, min_size=3, max_size=50))
-@settings(max_examples=150)
+@given(st.lists(STEPS, min_size=40, max_size=120))
+@settings(max_examples=80)
 async def test_what_was_acknowledged_is_read_back_after_any_crash(steps):
     with tempfile.TemporaryDirectory() as folder:
         world = World(Path(folder) / "0")

@@ -90,8 +90,8 @@ async def serving(
         await engine.start()
         listener = listen("127.0.0.1", 0)
         ready = asyncio.Event()
-        app = create_app(engine, ServerOptions(**{"grace": 0.0, **options}))
-        server = Server(app, engine, 0.0, ready.set, signals=False)
+        limits = ServerOptions(**{"grace": 0.0, **options})
+        server = Server(create_app(engine, limits), engine, limits, ready.set, signals=False)
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await ready.wait()
         try:

@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import socket
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -99,7 +100,7 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
     port = listener.getsockname()[1]
     address = base_url_of(server.host, port)
     try:
-        catalog = compose(settings, environ, own_port=port)
+        catalog = compose(settings, environ, own_port=port, created=int(time.time()))
         run(
             lambda: engine_of(settings, catalog, address),
             options_of(settings, key),

@@ -11,7 +11,8 @@ import logging
 import shlex
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -38,11 +39,44 @@ class NoKey(Unavailable):
     def __init__(self, reason: str) -> None:
         super().__init__("The key for this model cannot be had at the moment.", code="key_unavailable")
         self.reason = reason
-        _log.error("%s", reason)
 
 
 def key_source(settings: Keyed) -> KeySource:
-    """What gives the key of a table, as it is set; None if it has none."""
+    """What gives the key of a table while the server runs; None if it has none. It logs why there is no key."""
+    match _source(settings):
+        case KeyFile() as file:
+            return _logged(file)
+        case KeyCommand() as command:
+            return _logged_in_turn(command)
+        case source:
+            return source
+
+
+async def key_now(settings: Keyed) -> str | None:
+    """The key of a table as it is now. Raises NoKey."""
+    match _source(settings):
+        case KeyFile() as file:
+            return file()
+        case KeyCommand() as command:
+            return await command()
+        case source:
+            return source
+
+
+def key_at_hand(settings: Keyed) -> Callable[[], str | None]:
+    """What gives the key of a table without waiting. A command is run now, and not again. Raises NoKey."""
+    match _source(settings):
+        case KeyFile() as file:
+            file()
+            return _logged(file)
+        case KeyCommand() as command:
+            key = command.run()
+            return lambda: key
+        case source:
+            return lambda: source
+
+
+def _source(settings: Keyed) -> str | KeyFile | KeyCommand | None:
     if settings.api_key is not None:
         return settings.api_key.reveal()
     if settings.api_key_file is not None:
@@ -52,25 +86,29 @@ def key_source(settings: Keyed) -> KeySource:
     return None
 
 
-async def key_now(settings: Keyed) -> str | None:
-    """The key of a table as it is now. Raises NoKey."""
-    source = key_source(settings)
-    given = source() if callable(source) else source
-    return given if given is None or isinstance(given, str) else await given
+def _logged(file: KeyFile) -> Callable[[], str]:
+    def key() -> str:
+        with _reasons_logged():
+            return file()
+
+    return key
 
 
-def key_at_hand(settings: Keyed) -> Callable[[], str | None]:
-    """What gives the key of a table without waiting. A command is run now, and not again. Raises NoKey."""
-    match key_source(settings):
-        case KeyFile() as source:
-            source()
-            return source
-        case KeyCommand() as source:
-            key = source.run()
-            return lambda: key
-        case str() as key:
-            return lambda: key
-    return lambda: None
+def _logged_in_turn(command: KeyCommand) -> Callable[[], Awaitable[str]]:
+    async def key() -> str:
+        with _reasons_logged():
+            return await command()
+
+    return key
+
+
+@contextmanager
+def _reasons_logged() -> Iterator[None]:
+    try:
+        yield
+    except NoKey as error:
+        _log.error("%s", error.reason)
+        raise
 
 
 class KeyFile:

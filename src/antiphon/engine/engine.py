@@ -222,6 +222,9 @@ class Engine:
                 param="previous_response_id",
                 code="previous_response_not_found",
             )
+        return await self._said(chain)
+
+    async def _said(self, chain: Sequence[Stored]) -> list[Item]:
         return [item for stored in chain for item in [*stored_items(stored.input), *await self._output(stored)]]
 
     async def _output(self, stored: Stored) -> list[Item]:
@@ -235,9 +238,13 @@ class Engine:
 
     async def _stored_items(self, project: str, wanted: Sequence[str]) -> dict[str, Item]:
         found: dict[str, Item] = {}
+        seen: set[str] = set()
         for item_id in wanted:
             owner = ids.response_of(item_id) or await self.store.owner_of(project, item_id)
-            stored = await self.store.find(project, owner) if owner and item_id not in found else None
+            if owner is None or owner in seen:
+                continue
+            seen.add(owner)
+            stored = await self.store.find(project, owner)
             if stored is not None:
                 output = await self._output(stored) if stored.response is not None else []
                 found |= {str(item.id): item for item in [*stored_items(stored.input), *output]}
@@ -338,10 +345,15 @@ class Engine:
             raise NotFound(f"Response with id '{response_id}' not found.", code="response_not_found")
 
     async def input_items(self, project: str, response_id: str) -> list[Item]:
-        """The effective input of a response, oldest first, previous responses included. Raises NotFound."""
+        """The effective input of a response, oldest first, as far as it is still stored. Raises NotFound.
+
+        Each id is there once, also if its item was sent or referred to again: clients page by it.
+        """
         await self.journal.barrier()
         stored = await self._find(project, response_id)
-        return [*await self.history(project, stored.previous), *stored_items(stored.input)]
+        chain = [] if stored.previous is None else await self.store.chain(project, stored.previous)
+        items = [*await self._said(chain), *stored_items(stored.input)]
+        return list({item.id or place: item for place, item in enumerate(items)}.values())
 
 
 def show(response: Response, wanted: Collection[str]) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -16,11 +19,13 @@ from antiphon.wire.errors import MethodNotAllowed, NotFound
 OPEN: tuple[Guard, ...] = (local,)
 KEYED: tuple[Guard, ...] = (local, keyed)
 
+Row: TypeAlias = tuple[tuple[Guard, ...], Handler]
+
 
 def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
     """The server as an ASGI app. The engine is started and closed by whoever calls this."""
     responses = Responses(Streams())
-    table: dict[str, dict[str, tuple[tuple[Guard, ...], Handler]]] = {
+    table: dict[str, dict[str, Row]] = {
         "/v1/responses": {"POST": (KEYED, responses.create)},
         "/v1/responses/input_tokens": {"POST": (KEYED, responses.input_tokens)},
         "/v1/responses/{response_id}": {"GET": (KEYED, responses.retrieve), "DELETE": (KEYED, responses.delete)},
@@ -35,10 +40,14 @@ def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
     def endpoint(guards: tuple[Guard, ...], handler: Handler) -> Endpoint:
         return Endpoint(handler, engine, options, guards)
 
-    routes = [
-        Route(path, Methods({name: endpoint(*row) for name, row in rows.items()}, endpoint(OPEN, _wrong_method)))
-        for path, rows in table.items()
-    ]
+    def methods(rows: dict[str, Row]) -> Methods:
+        extra = Extra([*rows, "HEAD", "OPTIONS"] if "GET" in rows else [*rows, "OPTIONS"])
+        own = {name: endpoint(*row) for name, row in rows.items()}
+        if "GET" in own:
+            own["HEAD"] = own["GET"]  # whose body the server leaves out
+        return Methods({**own, "OPTIONS": endpoint(OPEN, extra.options)}, endpoint(OPEN, extra.wrong_method))
+
+    routes = [Route(path, methods(rows)) for path, rows in table.items()]
     return Router(routes, redirect_slashes=False, default=endpoint(OPEN, _unknown))
 
 
@@ -53,8 +62,27 @@ class Methods:
         await self.methods.get(scope["method"], self.otherwise)(scope, receive, send)
 
 
-async def _wrong_method(call: Call) -> None:
-    raise MethodNotAllowed(f"Not allowed to {_asked(call)}.")
+class Extra:
+    """What every path answers beside its own methods."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = ", ".join(allowed).encode()
+
+    async def options(self, call: Call) -> None:
+        """OPTIONS: the methods, and to the page of a configured origin what it may send."""
+        call.extra.append((b"allow", self._allowed))
+        if b"access-control-request-method" in call.headers:
+            call.extra += [
+                (b"access-control-allow-methods", self._allowed),
+                (b"access-control-allow-headers", b"*, authorization"),  # `*` does not stand for this one
+                (b"access-control-max-age", b"600"),
+            ]
+        await call.nothing()
+
+    async def wrong_method(self, call: Call) -> None:
+        """Refuse a method that the path does not have."""
+        call.extra.append((b"allow", self._allowed))
+        raise MethodNotAllowed(f"Not allowed to {_asked(call)}.")
 
 
 async def _unknown(call: Call) -> None:

@@ -165,7 +165,7 @@ class Call:
     async def _body(self) -> bytes:
         message = await self._receive()
         if message["type"] == "http.request" and not message.get("more_body"):
-            body: bytes = message["body"]  # nearly all requests come in one piece
+            body: bytes = message.get("body", b"")  # nearly all requests come in one piece
         else:
             body = await self._rest(message)
         if len(body) > self.options.max_body:
@@ -177,8 +177,8 @@ class Call:
         while len(body) <= self.options.max_body:
             if message["type"] == "http.disconnect":
                 raise ClientLeft
-            body += message["body"]
-            if not message["more_body"]:
+            body += message.get("body", b"")
+            if not message.get("more_body"):
                 break
             message = await self._receive()
         return bytes(body)
@@ -217,7 +217,12 @@ class Call:
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
     async def refuse(self, error: APIError) -> None:
-        """Send an error in the API's envelope, with the hints that clients obey."""
+        """Send an error in the API's envelope, with the hints that clients obey.
+
+        An answer that has begun stays without its end, and the server closes its connection.
+        """
+        if self.begun:
+            return
         if error.retry_after is not None:
             # Rounded up: who comes back early is refused again. And 0 would mean no hint to the SDKs.
             self.extra.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -265,9 +270,8 @@ class Endpoint:
             pass
         except Exception:  # noqa: BLE001 - the boundary: a defect is an answer too
             _log.exception("%s failed", call.request_id)
-            if not call.begun:  # else the answer stays without its end, and the connection is closed
-                message = f"The server had an error while processing your request. Its id is {call.request_id}."
-                await call.refuse(ServerError(message))
+            message = f"The server had an error while processing your request. Its id is {call.request_id}."
+            await call.refuse(ServerError(message))
 
 
 def whole_number(call: Call, name: str, *, low: int, high: int, default: int) -> int:

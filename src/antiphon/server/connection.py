@@ -138,6 +138,7 @@ class Connection(HttpToolsProtocol):
 
     def _overlook(self, rest: bytes) -> None:
         """Read a head once more, without the offer to speak another protocol."""
+        self._in_head, self._size = True, 0
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._refuse(InvalidRequest("This server is no proxy.", code="invalid_http"))
@@ -147,7 +148,6 @@ class Connection(HttpToolsProtocol):
         if any(b"close" in value.lower() for name, value in self.headers if name == b"connection"):
             lines.append(b"connection: close")
         self.parser = httptools.HttpRequestParser(self)
-        self._in_head, self._size = True, 0
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
     # Deadlines

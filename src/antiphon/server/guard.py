@@ -19,9 +19,10 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 
 
 def local(call: Call) -> None:
-    """Refuse a Host that is not ours, a foreign Origin, and headers beyond all measure."""
+    """Refuse a Host that is not ours, a foreign Origin, and a head beyond all measure."""
     headers = call.scope["headers"]
-    if sum(len(name) + len(value) for name, value in headers) > call.options.max_headers:
+    size = len(call.scope["path"]) + len(call.scope["query_string"])
+    if size + sum(len(name) + len(value) for name, value in headers) > call.options.max_headers:
         raise InvalidRequest("The headers of the request are too large.", code="headers_too_large")
     hosts = [value for name, value in headers if name == b"host"]
     found = _HOST.fullmatch(hosts[0].decode("latin-1")) if len(hosts) == 1 else None
@@ -55,4 +56,5 @@ def keyed(call: Call) -> None:
         return
     scheme, _, given = call.headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), key.encode()):
+        call.extra.append((b"www-authenticate", b"Bearer"))
         raise AuthenticationFailed("Incorrect API key provided. Send the server's key as 'Authorization: Bearer KEY'.")

@@ -22,9 +22,13 @@ from starlette.types import ASGIApp
 from antiphon.engine.engine import Engine
 from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
+from antiphon.server.connection import connection_class
 
 BACKLOG = 2048
 """Connections that may wait: hundreds of clients connect at once after a restart."""
+
+LAST_WORDS = 2.0
+"""Seconds that clients have, when all is said, to take it from their sockets. Some never do."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,7 +70,7 @@ async def _serve(
 ) -> None:
     engine = build()
     await engine.start()
-    server = Server(create_app(engine, options), engine, options.grace, lambda: on_ready(engine))
+    server = Server(create_app(engine, options), engine, options, lambda: on_ready(engine))
     _tune()
     await server.serve(sockets=[listener])
 
@@ -87,12 +91,12 @@ class Server(uvicorn.Server):
     """uvicorn, with our start and our end."""
 
     def __init__(
-        self, app: ASGIApp, engine: Engine, grace: float, on_ready: Callable[[], Any], *, signals: bool = True
+        self, app: ASGIApp, engine: Engine, options: ServerOptions, on_ready: Callable[[], Any], *, signals: bool = True
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=connection_class(options),
                 ws="none",
                 lifespan="off",
                 backlog=BACKLOG,
@@ -104,7 +108,7 @@ class Server(uvicorn.Server):
             )
         )
         self._engine = engine
-        self._grace = grace
+        self._grace = options.grace
         self._on_ready = on_ready
         self._signals = signals
 
@@ -121,6 +125,10 @@ class Server(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        closing = asyncio.create_task(self._engine.aclose(self._grace))
-        await super().shutdown(sockets)
-        await closing
+        ending = asyncio.create_task(super().shutdown(sockets))
+        await self._engine.aclose(self._grace)
+        _, late = await asyncio.wait((ending,), timeout=LAST_WORDS)
+        if late:
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+        await ending

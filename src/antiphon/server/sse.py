@@ -27,16 +27,20 @@ KEEPALIVE = b": keepalive\n\n"
 class Stream:
     """One client that reads a log."""
 
-    __slots__ = ("call", "last")
+    __slots__ = ("call", "is_waiting", "last")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.last = monotonic()
+        self.is_waiting = False
+        """Whether the client is slow to take what was sent."""
 
     async def send(self, data: bytes) -> None:
         """Send whole frames."""
         self.last = monotonic()
+        self.is_waiting = True
         await self.call.piece(data)
+        self.is_waiting = False
 
 
 class Streams:
@@ -53,6 +57,9 @@ class Streams:
         """Send a log until its end, or until the client leaves: then `on_leave` is called and nothing is sent."""
         stream = Stream(call)
         await call.begin(KIND, HEADERS)
+        if call.scope["method"] == "HEAD":
+            await call.piece(b"", more=False)
+            return
         watcher = _watch(call)
         self._add(stream)
         try:
@@ -80,14 +87,15 @@ class Streams:
             await asyncio.sleep(min(1.0, silence / 2))
             now = monotonic()
             for stream in self._open:
-                if now - stream.last >= silence:
-                    self._ping(stream)
+                if now - stream.last >= silence and not stream.is_waiting:
+                    task = asyncio.create_task(self._ping(stream))
+                    self._pings.add(task)
+                    task.add_done_callback(self._pings.discard)
         self._task = None
 
-    def _ping(self, stream: Stream) -> None:
-        task = asyncio.create_task(stream.send(KEEPALIVE))
-        self._pings.add(task)
-        task.add_done_callback(self._pings.discard)
+    async def _ping(self, stream: Stream) -> None:
+        if stream in self._open:  # it may have ended since
+            await stream.send(KEEPALIVE)
 
 
 def _watch(call: Call) -> asyncio.Task[None]:

@@ -25,7 +25,7 @@ is what `should_retry` becomes. One boundary in the server turns an `APIError` i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "APIError",
@@ -49,6 +49,10 @@ __all__ = [
 ]
 
 
+LONGEST_MESSAGE: Final = 4096
+"""Characters. Messages quote what clients and upstreams sent, which may be of any length."""
+
+
 class APIError(Exception):
     """A request that ends in an error. Raise a subclass; the class gives status and type.
 
@@ -70,6 +74,8 @@ class APIError(Exception):
         retry_after: float | None = None,
         should_retry: bool | None = None,
     ) -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[: LONGEST_MESSAGE - 1]}…"
         super().__init__(message)
         self.message = message
         self.param = param

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import get_args
 
@@ -34,7 +35,7 @@ class Responses:
         request = decode_create(await call.json(), pass_through=engine.catalog.pass_through)
         run = await engine.create(PROJECT, request)
         if run.left_out:
-            call.extra.append((b"x-antiphon-tools-left-out", ", ".join(run.left_out).encode("ascii", "replace")))
+            call.extra.append((b"x-antiphon-tools-left-out", named(run.left_out)))
         if request.stream:
             await self._stream_new(call, run)
         elif request.background:
@@ -111,6 +112,18 @@ def _watch_leaving(call: Call, run: Run) -> asyncio.Task[None]:
     return watcher
 
 
+_MOST_NAMED = 32
+_LONGEST_NAME = 64
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._:/-]")
+
+
+def named(kinds: Sequence[str]) -> bytes:
+    """Types of tools as the value of a header. They are the client's own words, so they may be anything."""
+    words = [_NOT_PLAIN.sub("?", kind[:_LONGEST_NAME]) for kind in kinds[:_MOST_NAMED]]
+    more = ["..."] if len(kinds) > _MOST_NAMED else []
+    return ", ".join([*words, *more]).encode("ascii")
+
+
 def includes(call: Call) -> Sequence[str]:
     """The query's `include`. Raises InvalidRequest for a value that there is not."""
     values = call.query_list("include")
@@ -129,7 +142,7 @@ def paged(items: Sequence[Item], limit: int, after: str | None, before: str | No
     if before is not None and after is None:
         start = max(0, end - limit)
     page = list(items[start : min(end, start + limit)])
-    first, last = (str(page[0].id), str(page[-1].id)) if page else (None, None)
+    first, last = (page[0].id or None, page[-1].id or None) if page else (None, None)
     more = start > 0 if before is not None and after is None else start + len(page) < end
     return ItemList(data=page, first_id=first, last_id=last, has_more=more)
 
