@@ -1,6 +1,7 @@
 """What every test stands on: one event loop, deterministic properties in CI, no key of whoever runs the tests."""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -26,6 +27,6 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """The server runs on asyncio alone, so its tests do too."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """The loop that the server has: uvloop, where it exists."""
+    return "asyncio", {"use_uvloop": find_spec("uvloop") is not None}

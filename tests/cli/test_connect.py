@@ -4,6 +4,7 @@ import ast
 import json
 import shlex
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -97,3 +98,11 @@ def test_an_unknown_client_is_a_wrong_command_with_a_hint(antiphon):
     done = antiphon("connect", "codx")
     assert done.exit_code == 2
     assert 'did you mean "codex"?' in done.stderr
+
+
+def test_what_the_python_sdk_is_told_works_as_printed(antiphon, server):
+    pytest.importorskip("openai")
+    program = antiphon("connect", "openai", "--base-url", server.base_url).stdout
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.startswith(b"I am rehearsal")

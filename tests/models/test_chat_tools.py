@@ -180,6 +180,7 @@ def test_tools_that_are_no_functions_are_left_out_and_named_once() -> None:
 def test_a_request_with_nothing_to_leave_out_leaves_nothing_out() -> None:
     assert check_tools(request(LOOK_UP, PATCH, CRM)) == ()
     assert check_tools(request()) == ()
+    assert check_tools(request(input=None, previous_response_id="resp_1")) == ()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from antiphon.plugins import Models
 from antiphon.stores.sqlite import DATABASE
 from antiphon.testing import Only, ScriptedModel
@@ -187,7 +188,7 @@ async def test_an_offer_to_speak_another_protocol_is_overlooked_and_the_body_is_
         ["0.0.0.0"],
         ["[::ffff:127.0.0.1]"],
         ["localhost."],
-        ["locаlhost"],
+        ["loc\N{CYRILLIC SMALL LETTER A}lhost"],
     ],
     ids=str,
 )
@@ -355,8 +356,8 @@ async def test_the_page_of_a_configured_origin_may_ask_and_read_the_answer(s: Se
         "null",
         "",
         "file://",
-        "http://127.0.0.1",
-        "http://localhost:1",
+        "http://127.0.0.1:1",
+        "http://localhost",
         "http://[",
         "https://app.example, https://evil.example",
     ],
@@ -375,7 +376,12 @@ async def test_the_page_of_another_origin_gets_nothing(s: Serving, origin: str):
 
 async def test_a_page_cannot_send_a_request_without_asking_first(s: Serving):
     before = rows(s)
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jso"):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jso",
+    ):
         answer = await ask(s.port, request("POST", "/v1/responses", b'{"input":"x"}', {"Content-Type": kind}))
         assert answer.status == 415
         assert answer.error["code"] == "unsupported_content_type"
@@ -440,8 +446,7 @@ HOSTILE = {
     "a path": "../../../../etc/passwd",
     "control characters": "\r\nX-Evil: 1\r\n\r\n\0\x1b[2J",
     "a megabyte": "a" * 1_000_000,
-    "beyond ascii": "rеsp_\u202e\U0001f4a9",
-    "nothing": "",
+    "beyond ascii": "r\N{CYRILLIC SMALL LETTER IE}sp_\u202e\U0001f4a9",
     "a template": "{{7*7}}${7*7}%s%n{0.__class__}",
     "an id of ours that is none": "resp_" + "0" * 40,
     "an item of ours that is none": "msg_" + "0" * 40 + "0000",
@@ -478,7 +483,7 @@ async def test_an_id_of_the_client_is_kept_as_it_is(s: Serving):
         assert answer.status == 200
         path = f"/v1/responses/{json.loads(answer.body)['id']}/input_items"
         (item,) = json.loads((await ask(s.port, request("GET", path))).body)["data"]
-        assert item["id"] == hostile or (not hostile and item["id"])
+        assert item["id"] == hostile
 
 
 # What may not get out
@@ -515,9 +520,9 @@ async def test_nothing_of_the_machine_gets_out(s: Serving, monkeypatch: pytest.M
         defect.setattr(s.engine.catalog, "models", broken)
         said.append((await ask(s.port, request("GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"}))).body)
     for sent in (*NO_HTTP.values(), *(create for create, _ in JSON_BODIES.values())):
-        sent = sent if b"HTTP/" in sent else request("POST", "/v1/responses", sent)
         async with connected(s.port) as connection:
-            await connection.send(sent + b"\r\n\r\n")
+            whole = sent if sent in NO_HTTP.values() else request("POST", "/v1/responses", sent)
+            await connection.send(whole + b"\r\n\r\n")
             said.append((await connection.answer()).body)
     everything = b"".join(said)
     for secret in (folder, KEY, "Traceback", "site-packages", "sqlite", ".py", "msgspec", "uvicorn", "/home", "/tmp"):

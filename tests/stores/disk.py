@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -53,14 +54,16 @@ class Troubled:
 
 
 class TroubledStore(SQLiteStore):
-    """A store on a disk with trouble."""
+    """A store on a disk with trouble. Reading has none."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **options)
         self.trouble = Trouble()
 
     def _open(self) -> Any:
-        return Troubled(super()._open(), self.trouble)
+        connection = super()._open()
+        is_writer = threading.current_thread().name == "antiphon-writer"
+        return Troubled(connection, self.trouble) if is_writer else connection
 
     async def on_writer(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run something between two transactions, on the thread that writes."""

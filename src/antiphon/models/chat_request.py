@@ -6,6 +6,7 @@ OpenAI's hosts. The rest is configured: `ChatOptions`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -60,11 +61,17 @@ class ChatOptions(UpstreamOptions, kw_only=True):
     @property
     def is_openai(self) -> bool:
         """Whether the upstream is OpenAI, or Azure's copy of it."""
-        host = urlsplit(self.base_url).hostname or ""
-        return host in _OPENAI or host.endswith(tuple("." + name for name in _OPENAI))
+        return _is_openai(self.base_url)
 
 
 _OPENAI: Final = ("api.openai.com", "openai.azure.com")
+
+
+@cache
+def _is_openai(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    return host in _OPENAI or host.endswith(tuple("." + name for name in _OPENAI))
+
 
 _PLAIN: Final = ("temperature", "top_p", "user")
 """Parameters with the same name and meaning in both APIs, which any server takes."""

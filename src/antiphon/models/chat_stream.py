@@ -247,7 +247,7 @@ class ChatReader:
                     self.thoughts.append(detail.summary)
                     deltas.append(Summary(detail.summary))
         if content := delta.content:
-            if type(content) is str:
+            if isinstance(content, str):
                 self._say(content, deltas)
             else:
                 self._parts(content, deltas)

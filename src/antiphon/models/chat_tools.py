@@ -145,9 +145,9 @@ class ChatTools:
         return next((self._names[target] for target in self._functions if _is_chosen(target, choice)), choice.name)
 
 
-def offered(tools: Sequence[Tool], items: str | Sequence[Item]) -> list[Tool]:
+def offered(tools: Sequence[Tool], items: str | Sequence[Item] | None) -> list[Tool]:
     """The tools of a request, and those that its input declares on the way."""
-    declared = (item.tools for item in items if isinstance(item, AdditionalTools))
+    declared = (item.tools for item in items or () if isinstance(item, AdditionalTools))
     return [*tools, *(keep_tool(tool) for tools in declared for tool in tools)]
 
 

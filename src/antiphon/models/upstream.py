@@ -331,8 +331,9 @@ class Upstream:
         secret = await self._key()
         options = self.options
         patience = min(options.first_token_timeout, options.total_timeout or _NEVER)
+        waiting = asyncio.timeout_at(since + patience)
         try:
-            async with asyncio.timeout_at(since + patience) as waiting:
+            async with waiting:
                 response = await self._send(path, body, self._headers(secret, headers))
         except (OSError, _client_error()) as error:
             raise (_no_first_token() if waiting.expired() else _transport_error(error)) from error

@@ -65,7 +65,7 @@ class SSESplitter:
         self._size = 0  # of all data of the event that is not yet whole
         self._name: str | None = None
         self._after_cr = False  # the last byte was a CR: an LF that follows belongs to it
-        self._pending = True  # more than nothing is half done
+        self._pending = False  # something is half done
         self._started = False  # the first line has been seen, there can be no byte order mark any more
 
     def feed(self, chunk: bytes) -> list[SSEvent]:
@@ -78,7 +78,7 @@ class SSESplitter:
             return []
         self._after_cr = chunk.endswith(b"\r")
         events = self._lines(chunk)
-        self._pending = bool(self._line or self._data or self._name or self._after_cr) or not self._started
+        self._pending = bool(self._line or self._data or self._name or self._after_cr)
         return events
 
     def close(self) -> list[SSEvent]:
@@ -95,6 +95,7 @@ class SSESplitter:
         pieces = chunk[6:-2].split(b"\n\ndata: ")
         if chunk.count(b"\n") != 2 * len(pieces) or len(chunk) > self._max_line or not _is_utf8(chunk):
             return None
+        self._started = True
         return [(None, piece) for piece in pieces]
 
     def _lines(self, chunk: bytes) -> list[SSEvent]:
