@@ -6,11 +6,10 @@ import pytest
 
 from antiphon.models.responses_ids import ours, theirs
 from antiphon.models.responses_items import Reach, annotation, begun, received, sendable
-from antiphon.turn.fold import kind_of
 from antiphon.wire import items as wire
 from antiphon.wire.content import InputText, OutputText, ReasoningText, SummaryText, UrlCitation
 from antiphon.wire.items import decode_item
-from antiphon.wire.struct import UNSET, Opaque, encode
+from antiphon.wire.struct import UNSET, Opaque, encode, type_of
 from tests.support import response_events as told
 
 MARK = "k3xq"
@@ -142,13 +141,13 @@ def test_an_item_goes_back_as_it_came_with_the_id_that_the_upstream_gave(item):
 def test_an_id_that_the_upstream_did_not_give_is_left_out_unless_the_kind_needs_one(item):
     our_id = "abc_0123"
     item = decode_item({"id": our_id, **item.done})
-    if kind_of(item) == "reasoning":
+    if type_of(item) == "reasoning":
         item.encrypted_content = "gAAA"
     needed = {
         *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call", "mcp_list_tools"),
         *("mcp_call", "mcp_approval_request", "local_shell_call", "computer_call"),
     }
-    assert send(item).get("id") == (our_id if kind_of(item) in needed else None)
+    assert send(item).get("id") == (our_id if type_of(item) in needed else None)
 
 
 def test_a_message_without_an_id_of_the_upstreams_has_no_status():

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from antiphon.engine.engine import EngineSettings
-from antiphon.server import sse
+from antiphon.server import run, sse
 from antiphon.server.call import MOST_FIELDS, Call, ServerOptions
 from antiphon.server.connection import MOST_WAITING
 from antiphon.testing import ScriptedModel, said
@@ -518,7 +518,10 @@ async def not_reading(s: Serving, **body: Any) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize("store", [True, False], ids=["stored", "unstored"])
-async def test_a_client_that_never_reads_does_not_keep_the_server_from_ending(store: bool):
+async def test_a_client_that_never_reads_does_not_keep_the_server_from_ending(
+    store: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(run, "LAST_WORDS", SOON)
     async with serving(ScriptedModel(said("x" * 30_000_000, size=500_000))) as s, not_reading(s, store=store):
         connections = s.server.server_state.connections
         await until(lambda: any(served.flow.write_paused for served in connections))

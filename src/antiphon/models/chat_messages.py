@@ -20,7 +20,6 @@ from typing import Any, Final, Literal, NamedTuple
 
 from antiphon.models.chat_input import wrapped
 from antiphon.models.chat_tools import ChatTools, Target
-from antiphon.turn.fold import kind_of
 from antiphon.turn.input import Turn
 from antiphon.wire.content import InputFile, InputImage, InputText, Part, Refusal
 from antiphon.wire.errors import InvalidRequest
@@ -34,6 +33,7 @@ from antiphon.wire.items import (
     Message,
     Reasoning,
 )
+from antiphon.wire.struct import type_of
 
 __all__ = ["MessageOptions", "left_out", "messages_of"]
 
@@ -66,7 +66,7 @@ def messages_of(turn: Turn, tools: ChatTools, options: MessageOptions) -> list[J
 
 def left_out(items: Iterable[Item]) -> dict[str, int]:
     """How many items of each type a chat model is not shown."""
-    return dict(Counter(kind_of(item) for item in items if not isinstance(item, _CARRIED)))
+    return dict(Counter(type_of(item) for item in items if not isinstance(item, _CARRIED)))
 
 
 class _Writer:

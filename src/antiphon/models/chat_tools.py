@@ -22,7 +22,7 @@ from antiphon.models.chat_input import wrapped
 from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import AdditionalTools, CustomToolCall, FunctionCall, Item
 from antiphon.wire.request import CreateResponse
-from antiphon.wire.struct import UNSET, tag_of
+from antiphon.wire.struct import UNSET, type_of
 from antiphon.wire.tools import (
     AllowedTools,
     CustomChoice,
@@ -154,21 +154,16 @@ def offered(tools: Sequence[Tool], items: str | Sequence[Item] | None) -> list[T
 def check_tools(request: CreateResponse) -> tuple[str, ...]:
     """The types of tools that are left out, each once. Raises InvalidRequest where that would falsify the answer."""
     for index, tool in enumerate(request.tools):
-        if (kind := _type(tool)) in NEEDED:
+        if (kind := type_of(tool)) in NEEDED:
             raise _unsupported(kind, f"tools[{index}]")
     tools = offered(request.tools, request.input)
     choice = request.tool_choice
     if not ChatTools(tools).offers(choice):
         raise _not_found(choice) if isinstance(choice, FunctionChoice | CustomChoice) else _not_offered(choice)
-    return tuple(dict.fromkeys(_type(tool) for tool in tools if not isinstance(tool, _SERVED)))
+    return tuple(dict.fromkeys(type_of(tool) for tool in tools if not isinstance(tool, _SERVED)))
 
 
 _SERVED: Final = (FunctionTool, CustomTool, NamespaceTool)
-
-
-def _type(thing: Any) -> str:
-    """The wire type of a tool or a choice, which is its tag unless one struct has several."""
-    return getattr(thing, "type", None) or tag_of(type(thing))
 
 
 def _not_found(choice: FunctionChoice | CustomChoice) -> InvalidRequest:
@@ -178,7 +173,7 @@ def _not_found(choice: FunctionChoice | CustomChoice) -> InvalidRequest:
 
 
 def _not_offered(choice: ToolChoice) -> InvalidRequest:
-    return _unsupported(choice if isinstance(choice, str) else _type(choice), "tool_choice")
+    return _unsupported(choice if isinstance(choice, str) else type_of(choice), "tool_choice")
 
 
 def _unsupported(kind: str, param: str) -> InvalidRequest:

@@ -13,12 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.models.responses_ids import NO_MARK, is_foreign, ours, theirs
-from antiphon.turn.fold import kind_of, with_id
+from antiphon.turn.fold import with_id
 from antiphon.wire import content
 from antiphon.wire import items as wire
 from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import Item
-from antiphon.wire.struct import UNSET, Opaque, UnsetType
+from antiphon.wire.struct import UNSET, Opaque, UnsetType, type_of
 
 __all__ = ["Reach", "annotation", "begun", "received", "sendable", "without_id"]
 
@@ -202,7 +202,7 @@ def _is_output(item: Item) -> bool:
     """Whether a model said it."""
     if isinstance(item, wire.Message):
         return item.role == "assistant"
-    return not kind_of(item).endswith(("_output", "_response"))
+    return not type_of(item).endswith(("_output", "_response"))
 
 
 def _sendable(item: Item, reach: Reach, *, orphaned: bool) -> Item | None:

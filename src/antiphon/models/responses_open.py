@@ -7,11 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from antiphon.turn.deltas import PartKind
-from antiphon.turn.fold import kind_of, text_at
+from antiphon.turn.fold import text_at
 from antiphon.turn.writers import row
 from antiphon.wire.content import Logprob, TopLogprob
 from antiphon.wire.items import Item, Message
-from antiphon.wire.struct import UNSET, Opaque
+from antiphon.wire.struct import UNSET, Opaque, type_of
 
 __all__ = ["OpenItem", "OpenPart", "advances", "is_answer", "listed", "missing", "renamed", "texts_of", "with_bytes"]
 
@@ -49,7 +49,7 @@ class OpenItem:
 
     def __init__(self, key: int, item: Item, pieces: list[str], *, is_partial: bool) -> None:
         self.key = key
-        self.kind = kind_of(item)
+        self.kind = type_of(item)
         self.names = names_of(item)
         """What a client may have used already: it stays, whatever the item is called at its end."""
         self.part: OpenPart | None = None
@@ -124,7 +124,7 @@ def missing(pieces: list[str], text: str) -> str:
 def texts_of(item: Any) -> list[str]:
     """The words of an item of which nothing was told by deltas."""
     parts = [*_list(item, "content"), *_list(item, "summary")]
-    growth = row(kind_of(item)).growth
+    growth = row(type_of(item)).growth
     words = [text_at(part, (name,)) for part in parts for name in ("text", "refusal")]
     return [*words, *([text_at(item, growth.field)] if growth is not None else [])]
 

@@ -24,7 +24,7 @@ from antiphon.wire.request import (
     TurnRequest,
 )
 from antiphon.wire.response import Prompt, ReasoningConfig
-from antiphon.wire.struct import UNSET, tag_of
+from antiphon.wire.struct import UNSET, type_of
 from antiphon.wire.tools import AllowedTools, ToolChoice
 
 __all__ = ["ResponsesOptions", "asked_for", "count_body", "left_out", "lesson", "response_body"]
@@ -108,7 +108,7 @@ def count_body(turn: Turn, options: ResponsesOptions, reach: Reach) -> Json:
 def _settings(request: CreateResponse, options: ResponsesOptions) -> Json:
     settings = {name: _without_nulls(value) for name, value in asked_for(request).items() if name not in _NOT_SENT}
     if options.tools_left_out and request.tools:
-        settings["tools"] = [tool for tool in request.tools if _type(tool) not in options.tools_left_out]
+        settings["tools"] = [tool for tool in request.tools if type_of(tool) not in options.tools_left_out]
         settings["tool_choice"] = _choice(request.tool_choice, options)
         if not settings["tools"]:
             del settings["tools"], settings["tool_choice"]
@@ -161,12 +161,12 @@ def left_out(request: CreateResponse, options: ResponsesOptions) -> tuple[str, .
     if not missing:
         return ()
     for index, tool in enumerate(request.tools):
-        if _type(tool) in missing & NEEDED:
-            raise _unsupported(_type(tool), f"tools[{index}]")
-    kinds = [_type(tool) for tool in request.tools]
+        if type_of(tool) in missing & NEEDED:
+            raise _unsupported(type_of(tool), f"tools[{index}]")
+    kinds = [type_of(tool) for tool in request.tools]
     if _is_forced(request.tool_choice, kinds, missing):
         choice = request.tool_choice
-        raise _unsupported(choice if isinstance(choice, str) else _type(choice), "tool_choice")
+        raise _unsupported(choice if isinstance(choice, str) else type_of(choice), "tool_choice")
     return tuple(dict.fromkeys(kind for kind in kinds if kind in missing))
 
 
@@ -176,12 +176,7 @@ def _is_forced(choice: ToolChoice, kinds: list[str], missing: frozenset[str]) ->
         return bool(kinds) and missing.issuperset(kinds)
     if isinstance(choice, AllowedTools):
         return choice.mode == "required" and all(tool.get("type") in missing for tool in choice.tools)
-    return not isinstance(choice, str) and _type(choice) in missing
-
-
-def _type(thing: Any) -> str:
-    """The wire type of a tool or a choice, which is its tag unless one struct has several."""
-    return getattr(thing, "type", None) or tag_of(type(thing))
+    return not isinstance(choice, str) and type_of(choice) in missing
 
 
 def _unsupported(kind: str, param: str) -> InvalidRequest:

@@ -43,7 +43,7 @@ from antiphon.turn.deltas import (
     Progress,
     Text,
 )
-from antiphon.turn.fold import kind_of, text_at
+from antiphon.turn.fold import text_at
 from antiphon.turn.writers import WRITERS, row
 from antiphon.wire.errors import APIError, UpstreamMalformed
 from antiphon.wire.events import ImageGenerationCallPartialImage
@@ -51,7 +51,7 @@ from antiphon.wire.items import ITEMS, Item, Message, Reasoning, ShellOutput
 from antiphon.wire.read import OBJECT, RAW_ARRAY, RAW_OBJECT
 from antiphon.wire.response import Usage
 from antiphon.wire.sse import SSEvent
-from antiphon.wire.struct import tag_of
+from antiphon.wire.struct import tag_of, type_of
 
 __all__ = ["ResponseReader"]
 
@@ -214,7 +214,7 @@ class ResponseReader:
             if item is None or index in self._told or not is_answer(item):
                 return
             opened = self._start(index, item)
-        if item is None or kind_of(item) != opened.kind:
+        if item is None or type_of(item) != opened.kind:
             self._close(index)
             return
         self._catch_up(opened, item)

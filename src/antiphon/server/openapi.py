@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -119,7 +120,9 @@ def _fill(schemas: Json) -> None:
 def _paths() -> Json:
     one = "/v1/responses/{response_id}"
     return {
-        "/v1/responses": {"post": _operation("createResponse", "Response", body="CreateResponse", stream=True)},
+        "/v1/responses": {
+            "post": _operation("createResponse", "Response", body="CreateResponse", stream=True, links=_OF_ONE)
+        },
         "/v1/responses/input_tokens": {"post": _operation("countInputTokens", "InputTokens", body="CountTokens")},
         one: {
             "get": _operation("getResponse", "Response", query=_retrieval(), stream=True),
@@ -139,6 +142,9 @@ def _paths() -> Json:
         "/health": {"get": {"operationId": "health", "responses": {"200": {"description": "The server answers."}}}},
     }
 
+
+_OF_ONE = ("getResponse", "deleteResponse", "cancelResponse", "listInputItems")
+"""What can be done with a response that was made."""
 
 _ID: Json = {"name": "response_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
@@ -173,7 +179,13 @@ def _paging() -> list[Json]:
 
 
 def _operation(
-    name: str, answer: str, *, body: str | None = None, query: list[Json] | None = None, stream: bool = False
+    name: str,
+    answer: str,
+    *,
+    body: str | None = None,
+    query: list[Json] | None = None,
+    stream: bool = False,
+    links: Sequence[str] = (),
 ) -> Json:
     content: Json = {"application/json": {"schema": _ref(answer)}}
     if stream:
@@ -188,6 +200,9 @@ def _operation(
             },
         },
     }
+    if links:
+        taken = {"response_id": "$response.body#/id"}
+        operation["responses"]["200"]["links"] = {link: {"operationId": link, "parameters": taken} for link in links}
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
     if query:

@@ -22,7 +22,7 @@ from antiphon.wire import events
 from antiphon.wire.events import Event
 from antiphon.wire.items import Item
 from antiphon.wire.response import Response
-from antiphon.wire.struct import Opaque
+from antiphon.wire.struct import Opaque, type_of
 
 
 class OpenPart:
@@ -74,7 +74,7 @@ class OpenItem:
     def __init__(self, index: int, item: Item) -> None:
         self.index = index
         self.item: Any = item
-        self.kind = kind_of(item)
+        self.kind = type_of(item)
         self.row: Row = row(self.kind)
         self.content: list[Any] = []
         self.summary: list[Any] = []
@@ -157,11 +157,6 @@ def with_id(item: Item, own: str) -> Item:
     if isinstance(item, Opaque):
         return Opaque({**item.fields, "id": own})
     return msgspec.structs.replace(item, id=own)
-
-
-def kind_of(item: Item) -> str:
-    """The wire type of an item."""
-    return item.type if isinstance(item, Opaque) else str(item.__struct_config__.tag)
 
 
 class Fold:

@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 
-from antiphon.turn.fold import kind_of, with_id
+from antiphon.turn.fold import with_id
 from antiphon.turn.writers import row
 from antiphon.wire import items as wire
 from antiphon.wire.content import InputText, OutputText
 from antiphon.wire.errors import InvalidRequest, NotFound
 from antiphon.wire.items import Item
 from antiphon.wire.request import CreateResponse
-from antiphon.wire.struct import Opaque
+from antiphon.wire.struct import Opaque, type_of
 
 
 class Turn(msgspec.Struct):
@@ -52,7 +52,7 @@ def _settled(item: Item, new_id: Callable[[str], str]) -> Item:
     if isinstance(item, wire.Message) and isinstance(item.content, str):
         item = msgspec.structs.replace(item, content=[_part(item.role, item.content)])
     if not item.id and not isinstance(item, Opaque):
-        item = with_id(item, new_id(row(kind_of(item)).prefix))
+        item = with_id(item, new_id(row(type_of(item)).prefix))
     if isinstance(item, wire.Message) and not item.status:
         item = msgspec.structs.replace(item, status="completed")
     return item
@@ -116,9 +116,9 @@ def _check_pairs(items: Sequence[Item]) -> None:
     outputs: dict[str, str] = {}
     for item in items:
         if isinstance(item, CLIENT_CALLS):
-            calls[_pair_id(item)] = (kind_of(item), item.call_id)
+            calls[_pair_id(item)] = (type_of(item), item.call_id)
         elif type(item) in _ANSWERS and (pair := _pair_id(item)):
-            outputs[pair] = kind_of(item)
+            outputs[pair] = type_of(item)
     for pair, (kind, call_id) in calls.items():
         if pair not in outputs:
             raise _unpaired(f"No tool output found for {_spoken(kind)} {call_id}.")
@@ -129,7 +129,7 @@ def _check_pairs(items: Sequence[Item]) -> None:
 
 def _pair_id(item: Any) -> str:
     """What a call and its output share: their family and call_id. A local shell's output may carry it as its id."""
-    family = kind_of(item).removesuffix("_output")
+    family = type_of(item).removesuffix("_output")
     call_id = item.call_id or (item.id if isinstance(item, wire.LocalShellCallOutput) else None)
     return f"{family} {call_id}" if call_id else ""
 

@@ -30,7 +30,7 @@ import msgspec
 
 from antiphon.turn import deltas
 from antiphon.turn.deltas import Delta, IncompleteReason, Key
-from antiphon.turn.fold import Fold, OpenItem, OpenPart, kind_of, text_at, with_id
+from antiphon.turn.fold import Fold, OpenItem, OpenPart, text_at, with_id
 from antiphon.turn.writers import PARTS, outcome, row
 from antiphon.wire import events
 from antiphon.wire.events import Event
@@ -43,7 +43,7 @@ from antiphon.wire.response import (
     ResponseError,
     Usage,
 )
-from antiphon.wire.struct import Opaque
+from antiphon.wire.struct import Opaque, type_of
 
 NewId = Callable[[str], str]
 """Makes an id from a prefix: `msg` → `msg_5f…`."""
@@ -147,7 +147,7 @@ class Machine:
                 self._close_item(implied)
         index = len(self.fold.items)
         if not item.id:
-            item = with_id(item, self._new_id(row(kind_of(item)).prefix))
+            item = with_id(item, self._new_id(row(type_of(item)).prefix))
         self._emit(events.OutputItemAdded, output_index=index, item=item)
         opened = self._keys[key] = self.fold.open[index]
         for event in opened.row.opening:

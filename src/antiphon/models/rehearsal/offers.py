@@ -14,6 +14,7 @@ import msgspec
 
 from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.request import TurnRequest
+from antiphon.wire.struct import type_of
 from antiphon.wire.tools import (
     AllowedTools,
     ApplyPatchTool,
@@ -50,13 +51,6 @@ class Offer(msgspec.Struct, frozen=True):
     def answers_to(self, name: str) -> bool:
         """Whether this is what `name` or `namespace.name` means."""
         return name in (self.name, f"{self.namespace}.{self.name}")
-
-
-def type_of(tool: Any) -> str:
-    """The wire type of a tool or a tool choice."""
-    config = getattr(type(tool), "__struct_config__", None)
-    tag = None if config is None else config.tag
-    return tag if isinstance(tag, str) else str(tool.type)
 
 
 def offers(tools: Sequence[Tool]) -> list[Offer]:

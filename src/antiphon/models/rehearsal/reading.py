@@ -15,13 +15,12 @@ import msgspec
 
 from antiphon.models.rehearsal.dice import Dice, count
 from antiphon.models.rehearsal.directives import Line, separate
-from antiphon.turn.fold import kind_of
 from antiphon.turn.input import CLIENT_CALLS, Turn
 from antiphon.wire import items
 from antiphon.wire.content import InputFile, InputImage, InputText, OutputText, Refusal
 from antiphon.wire.items import Item
 from antiphon.wire.request import CreateResponse
-from antiphon.wire.struct import UNSET, Opaque, encode
+from antiphon.wire.struct import UNSET, Opaque, encode, type_of
 from antiphon.wire.tools import FormatJsonObject, FormatJsonSchema
 
 TOKENS_A_FILE: Final = 256
@@ -114,7 +113,7 @@ def read(turn: Turn) -> Reading:
         outputs=list(_outputs(heard, newest + 1)),
         passages=list(_passages([*heard[newest + 1 :], *said])),
         attachments=list(_attachments(heard, newest)),
-        said=[kind_of(item) for item in said if getattr(item, "status", None) != "incomplete"],
+        said=[type_of(item) for item in said if getattr(item, "status", None) != "incomplete"],
         half=text_of(turn.prefix),
         half_notes=sum(len(part.annotations) for part in _parts(turn.prefix) if isinstance(part, OutputText)),
         call_ids=[_call_id(item) for item in turn.items],
@@ -183,7 +182,7 @@ def _call_id(item: Any) -> str:
 
 def _name_of(item: Any) -> str:
     name = getattr(item, "name", None)
-    return name if isinstance(name, str) else kind_of(item).removesuffix("_output").removesuffix("_call")
+    return name if isinstance(name, str) else type_of(item).removesuffix("_output").removesuffix("_call")
 
 
 def _asked(call: Any) -> str:
