@@ -7,13 +7,11 @@ any two transactions. A crash is a copy of the files with which a new store star
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import random
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from antiphon.engine import journal as journals
 from antiphon.engine.journal import Entry, Journal
@@ -26,24 +24,31 @@ from tests.stores.disk import TroubledStore
 
 pytestmark = pytest.mark.anyio
 
-NAMES = st.sampled_from("abcd")
-SAY = st.tuples(st.just("say"), NAMES, st.integers(1, 4), st.sampled_from([1, 40, 400]))
-COMMIT = st.tuples(st.just("commit"))
-BEGIN = st.tuples(st.just("let_it_begin"))
-STEPS = st.one_of(
-    *[SAY] * 6,
-    *[COMMIT] * 3,
-    *[BEGIN] * 2,
-    st.tuples(st.just("say_nothing"), NAMES),
-    st.tuples(st.just("end"), NAMES),
-    st.tuples(st.just("leave"), NAMES),
-    st.tuples(st.just("take_over"), NAMES),
-    st.tuples(st.just("delete"), NAMES),
-    st.tuples(st.just("fail"), st.integers(0, 6)),
-    st.tuples(st.just("rescue")),
-    st.tuples(st.just("read"), NAMES, st.integers(0, 20)),
-    st.tuples(st.just("crash")),
-)
+SEEDS = range(1500)
+LENGTH = 200
+NAMES = "abcd"
+WEIGHTS = {
+    "say": 12,
+    "say_nothing": 3,
+    "end": 1,
+    "leave": 1,
+    "take_over": 3,
+    "delete": 1,
+    "commit": 4,
+    "let_it_begin": 6,
+    "fail": 1,
+    "rescue": 2,
+    "read": 4,
+    "crash": 1,
+}
+"""What may happen, and how often."""
+
+
+def walk(seed):
+    """The steps of a story: what happens, to whom, and two numbers."""
+    dice = random.Random(seed)
+    for what in dice.choices(list(WEIGHTS), list(WEIGHTS.values()), k=LENGTH):
+        yield what, dice.choice(NAMES), dice.randrange(1, 5), dice.randrange(30)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -91,6 +96,19 @@ class World:
         self.store = TroubledStore(self.folder)
         self.journal = Journal(self.store)
         self.next_key = await self.store.start()
+
+    async def step(self, what: str, name: str, few: int, many: int) -> None:
+        match what:
+            case "say":
+                await self.say(name, few, 20 * many)
+            case "fail":
+                self.store.trouble.at = 2 * few - 2
+            case "read":
+                await self.read(name, many)
+            case "commit" | "let_it_begin" | "rescue" | "crash":
+                await getattr(self, what)()
+            case _:
+                await getattr(self, what)(name)
 
     async def die(self) -> None:
         self.store.trouble.at = None
@@ -165,15 +183,12 @@ class World:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
-    async def fail(self, statement: int) -> None:
-        self.store.trouble.at = statement
-
     async def rescue(self) -> None:
         with suppress(Unavailable):
             await self.journal.rescue()
 
     async def read(self, name: str, number: int) -> None:
-        """A reader that comes now sees what is committed, and no more."""
+        """A reader that comes now sees what is committed, and what is committed meanwhile."""
         teller = self.tellers.get(name)
         if teller is None or teller.entry is None or number >= teller.log.committed:
             return
@@ -182,7 +197,7 @@ class World:
             seen += data
             if number + frames.count(seen) >= upto:
                 break
-        assert seen == b"".join(teller.said[number:upto])
+        assert seen == b"".join(teller.said[number : number + frames.count(seen)])
 
     async def crash(self) -> None:
         acknowledged = {name: teller.acknowledged for name, teller in self.tellers.items()}
@@ -214,14 +229,12 @@ class World:
         return found
 
 
-@given(st.lists(STEPS, min_size=40, max_size=120))
-@settings(max_examples=80)
-async def test_what_was_acknowledged_is_read_back_after_any_crash(steps):
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder) / "0")
-        await world.start()
-        try:
-            for name, *arguments in [*steps, ("commit",), ("crash",)]:
-                await getattr(world, name)(*arguments)
-        finally:
-            await world.die()
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_what_was_acknowledged_is_read_back_after_any_crash(seed, tmp_path):
+    world = World(tmp_path / "0")
+    await world.start()
+    try:
+        for what, name, few, many in [*walk(seed), ("commit", "", 0, 0), ("crash", "", 0, 0)]:
+            await world.step(what, name, few, many)
+    finally:
+        await world.die()

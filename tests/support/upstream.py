@@ -150,6 +150,7 @@ class FakeUpstream:
         self.handler: Callable[[Request], Answer] | None = None
         self._script: list[Answer] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._adoptions: set[asyncio.Task[None]] = set()
         self._socket = _bound_socket(0)
         self.port: int = self._socket.getsockname()[1]
         self._is_listening = False
@@ -213,6 +214,7 @@ class FakeUpstream:
     async def __aexit__(self, *exc_info: object) -> None:
         self._stop_listening()
         self._socket.close()
+        await asyncio.gather(*self._adoptions, return_exceptions=True)  # a socket that is half adopted closes badly
         for connection in self.connections:
             connection.end()
         for task in self._tasks:
@@ -244,7 +246,9 @@ class FakeUpstream:
         except BlockingIOError:  # it left before it was taken
             return
         accepted.setblocking(False)
-        self._start(self._adopt(accepted))
+        adoption = self._start(self._adopt(accepted))
+        self._adoptions.add(adoption)
+        adoption.add_done_callback(self._adoptions.discard)
 
     async def _adopt(self, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
