@@ -24,7 +24,7 @@ from tests.stores.disk import TroubledStore
 
 pytestmark = pytest.mark.anyio
 
-SEEDS = range(1500)
+SEEDS = range(40)
 LENGTH = 200
 NAMES = "abcd"
 WEIGHTS = {

@@ -11,7 +11,7 @@ from antiphon.ports import Batch, Begin, Chunk
 from antiphon.stores.sqlite import DATABASE
 from antiphon.testing.contracts.store import PROJECT, chunk, end, log_of, record, whole_log
 from antiphon.wire.errors import Unavailable
-from tests.stores.disk import rows, troubled
+from tests.stores.disk import TroubledStore, rows, troubled
 
 pytestmark = pytest.mark.anyio
 
@@ -89,6 +89,4 @@ async def test_a_damaged_database_is_an_outage_and_no_defect(tmp_path):
     data[4096 * 2 : 4096 * 40] = b"\xff" * (4096 * 38)
     (tmp_path / DATABASE).write_bytes(data)
     with pytest.raises(Unavailable, match="malformed"):
-        async with troubled(tmp_path) as store:
-            await whole_log(store)
-            await store.find(PROJECT, "resp_1")
+        await TroubledStore(tmp_path).start()

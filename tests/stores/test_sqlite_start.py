@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -36,28 +36,32 @@ asyncio.run(hold())
 """
 
 
+@contextmanager
+def holder(folder):
+    """Another process that owns the folder, and lets go when its input ends."""
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+
+
 async def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with holder(tmp_path) as process:
         with pytest.raises(DataFolderInUse, match=f"{tmp_path} is in use by the server on port 1"):
             await SQLiteStore(tmp_path).start()
-        holder.communicate("")
-    assert holder.returncode == 0
+        process.communicate("")
+        assert process.returncode == 0
     async with opened(SQLiteStore(tmp_path)) as store:
         assert await store.find(PROJECT, "resp_1") is None
 
 
 async def test_a_folder_is_free_when_its_holder_is_killed(tmp_path):
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        holder.kill()
-        holder.wait()
-    async with opened(SQLiteStore(tmp_path)):
-        pass
+    with holder(tmp_path) as process:
+        process.kill()
+        process.wait()
+        async with opened(SQLiteStore(tmp_path)):
+            pass
 
 
 async def test_a_second_store_in_the_same_process_is_refused_too(tmp_path):

@@ -16,6 +16,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from antiphon import tokens
 from antiphon.engine import ids
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry
@@ -25,12 +28,15 @@ from antiphon.engine.stored import stored_items, stored_request
 from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
 from antiphon.turn import include
-from antiphon.turn.fold import Fold
+from antiphon.turn.fold import Fold, text_at
 from antiphon.turn.input import CLIENT_CALLS, Turn, assemble
 from antiphon.turn.machine import Machine
+from antiphon.turn.writers import row
 from antiphon.wire.errors import APIError, ServerError
 from antiphon.wire.items import Item
+from antiphon.wire.response import Usage
 from antiphon.wire.sse import frames
+from antiphon.wire.struct import encode, type_of
 
 if TYPE_CHECKING:
     from antiphon.engine.engine import Engine
@@ -192,14 +198,36 @@ class Worker:
             run.machine.take_up(half[0])
         else:
             run.publish(run.machine.close(cut=True))
+        history = await self.engine.history(stored.project, stored.previous)
+        asked = assemble(history, stored_items(stored.input))
+        if fold.items:
+            run.machine.usage = await self._used(run, asked, stored.attempts)
         if any(isinstance(item, CLIENT_CALLS) for item in finished):
             run.finish()
             return False
-        history = await self.engine.history(stored.project, stored.previous)
-        run.turn.items = assemble(history, stored_items(stored.input)) + finished
+        run.turn.items = asked + finished
         return True
+
+    async def _used(self, run: Run, asked: list[Item], attempts: int) -> Usage:
+        """The tokens of the attempts that were cut: counted, for nobody heard what they were."""
+        try:
+            inward = await run.model.count(msgspec.structs.replace(run.turn, items=asked))
+        except APIError:
+            inward = tokens.estimate(len(encode(asked)))
+        inward *= attempts
+        words = "\n".join(map(words_of, run.machine.fold.output()))
+        outward = await asyncio.to_thread(tokens.count, words, tokens.encoding_for(run.model.name))
+        return Usage(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
 
 
 def is_cut(item: Item) -> bool:
     """Whether an item was closed before it was finished, by an earlier take-over: nobody builds on it."""
-    return getattr(item, "status", None) == "incomplete"
+    return getattr(item, "status", None) in ("incomplete", "in_progress")
+
+
+def words_of(item: Item) -> str:
+    """What the model said in an item."""
+    parts = [*(getattr(item, "summary", None) or ()), *(getattr(item, "content", None) or ())]
+    texts = [str(getattr(part, "text", None) or getattr(part, "refusal", "")) for part in parts]
+    growth = row(type_of(item)).growth
+    return "".join(texts) + (text_at(item, growth.field) if growth is not None else "")
