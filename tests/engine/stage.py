@@ -40,6 +40,8 @@ async def stage(
     try:
         yield engine
     finally:
+        if isinstance(store, Withholding):
+            await store.let_go()
         await engine.aclose()
 
 

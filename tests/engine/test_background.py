@@ -22,6 +22,12 @@ async def cancel(engine, run):
     return json.loads(await engine.cancel(PROJECT, run.turn.response_id))
 
 
+async def begun(engine):
+    """Wait until a response is held by the worker."""
+    while not engine.worker._held:
+        await engine.store.renew([], "nobody", 0.0)
+
+
 class Stop:
     """A script that says some batches, tells that it did, and goes on when it may."""
 
@@ -159,8 +165,7 @@ async def test_a_cancel_that_comes_with_the_last_word_loses_or_wins_but_does_not
     for moment in range(12):
         async with stage(tmp_path / str(moment)) as engine:
             run = await create(engine, background=True)
-            while not engine.worker._held:
-                await asyncio.sleep(0)
+            await begun(engine)
             for _ in range(moment):
                 await asyncio.sleep(0)
             try:
@@ -225,8 +230,7 @@ async def test_the_heartbeat_beats_by_itself(tmp_path):
     clock = FakeClock()
     async with stage(tmp_path, ScriptedModel(Stop()), clock=clock, lease=30) as engine:
         run = await create(engine, background=True)
-        while not engine.worker._held:
-            await engine.journal.barrier()
+        await begun(engine)
         beaten = asyncio.Event()
         renew = engine.store.renew
 

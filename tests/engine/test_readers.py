@@ -11,7 +11,7 @@ from antiphon.engine import log as logs
 from antiphon.testing import ScriptedModel, said
 from antiphon.turn.deltas import Finished, ItemDone, ItemStarted, Text
 from antiphon.wire import items
-from antiphon.wire.errors import NotFound
+from antiphon.wire.errors import Conflict, NotFound
 from tests.engine.stage import (
     PROJECT,
     Withholding,
@@ -21,6 +21,7 @@ from tests.engine.stage import (
     read,
     retrieve,
     stage,
+    text_of,
     types_of,
 )
 from tests.stores.disk import rows
@@ -86,31 +87,35 @@ async def test_what_is_committed_is_read_and_what_is_not_is_not(tmp_path):
         assert b"Two." in await following
 
 
-async def test_get_shows_only_what_is_in_the_journal(tmp_path):
+async def test_get_shows_what_was_said_when_it_came_and_waits_until_that_is_in_the_journal(tmp_path):
     store = Withholding(tmp_path)
-    reached, more = asyncio.Event(), asyncio.Event()
+    said_one, said_two, more, enough = (asyncio.Event() for _ in range(4))
 
     def script(turn):
         yield [Text("One.")]
-        reached.set()
+        said_one.set()
         yield more
         yield [Text("Two.")]
+        said_two.set()
+        yield enough
         yield [Finished()]
 
     async with stage(tmp_path, ScriptedModel(script), store=store) as engine:
         run = await create(engine, background=True)
-        await reached.wait()
+        await said_one.wait()
         await engine.journal.barrier()
         store.withholds = True
+        more.set()
+        await said_two.wait()
         asking = asyncio.create_task(retrieve(engine, run.turn.response_id))
         await asyncio.sleep(0)
-        more.set()
+        enough.set()
         await asyncio.wait((run.task,))
         assert not asking.done()
         await store.let_go()
         shown = await asking
         assert shown["status"] == "in_progress"
-        assert shown["output"][0]["content"][0]["text"] == "One."
+        assert text_of(shown) == "One.Two."
 
 
 async def test_all_that_is_said_during_a_commit_goes_into_the_next(tmp_path):
@@ -227,6 +232,7 @@ async def test_a_slow_reader_of_a_stored_response_costs_no_memory_and_misses_not
 
 async def test_a_store_that_is_slow_slows_the_model_down(tmp_path, monkeypatch):
     monkeypatch.setattr(logs, "BACKLOG", 10_000)
+    monkeypatch.setattr(journals, "SPILL", 5_000)
     store = Withholding(tmp_path)
     asked = 0
 
@@ -326,8 +332,6 @@ async def test_what_runs_cannot_be_deleted_and_what_is_over_leaves_no_row(tmp_pa
     gate = asyncio.Event()
     async with stage(tmp_path, ScriptedModel([[], gate, *said()])) as engine:
         run = await create(engine, background=True)
-        from antiphon.wire.errors import Conflict
-
         with pytest.raises(Conflict):
             await engine.delete(PROJECT, run.turn.response_id)
         gate.set()

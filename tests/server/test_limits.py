@@ -296,6 +296,8 @@ async def test_of_a_repeated_parameter_the_last_counts_and_nothing_is_guessed(qu
         ("stream=TRUE", 400),
         ("stream=true&include_obfuscation=2", 400),
         ("stream=false&starting_after=3", 200),
+        ("stream=false&starting_after=-2", 400),
+        ("include_obfuscation=maybe", 400),
         ("starting_after=3", 200),
         ("stream=true&starting_after=9007199254740992", 200),
     ],

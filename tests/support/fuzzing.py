@@ -106,7 +106,10 @@ def check_stream(data: bytes, *, whole: bool) -> None:
     told = events(data[: data.rindex(b"\n\n") + 2] if b"\n\n" in data else b"")
     if whole:
         grammar.check(told, complete=False)
-    assert not [problem for event in told for problem in sdk_oracle.validate_event(event)]
+    problems = [
+        f"{event['type']}: {problem}" for event in told for problem in sdk_oracle.validate_event(event, opaque=True)
+    ]
+    assert not problems, problems
 
 
 @schemathesis.hook

@@ -75,7 +75,11 @@ class Engine:
 
     async def start(self) -> None:
         """Open the store and take over what a dead process left. Raises Unavailable, or what the store raises."""
-        self._next_key = await self.store.start()
+        try:
+            self._next_key = await self.store.start()
+        except BaseException:
+            await self.catalog.aclose()
+            raise
         try:
             await self.store.release()
             await self.worker.start()
@@ -114,10 +118,7 @@ class Engine:
         this returns.
         """
         self._check_open()
-        choice = self.catalog.choose(request.model)
-        check_parameters(request, choice.model)
-        hosted = Hosted(self.tools, request)
-        left_out = choice.model.accept(hosted.request)
+        choice, hosted, left_out = self._accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
         self._check_open()  # once more: what begins from here on is known to `aclose`
@@ -127,6 +128,8 @@ class Engine:
         turn = Turn(request=request, items=items, response_id=response_id)
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
+        if left_out:
+            _log.warning("%s: the model is not told of the tools %s", response_id, ", ".join(left_out))
         run.hosted = hosted
         if request.background:
             run.create()
@@ -136,6 +139,13 @@ class Engine:
             run.start(self.options.hold)
             self.track(run)
         return run
+
+    def _accept(self, request: CreateResponse) -> tuple[Choice, Hosted, tuple[str, ...]]:
+        """The model for a request, its hosted tools, and the tools that are left out. Raises InvalidRequest."""
+        choice = self.catalog.choose(request.model)
+        check_parameters(request, choice.model)
+        hosted = Hosted(self.tools, request)
+        return choice, hosted, choice.model.accept(hosted.request)
 
     def _check_open(self) -> None:
         if self.stopping:
@@ -252,10 +262,10 @@ class Engine:
 
     async def count(self, project: str, request: CountTokens) -> int:
         """The input tokens that a request would have."""
-        choice = self.catalog.choose(request.model)
+        asked = CreateResponse(**{name: getattr(request, name) for name in TurnRequest.__struct_fields__})
+        choice, hosted, _ = self._accept(asked)
         _, items = await self._input(project, request, ids.new_response_id())
-        asked = {name: getattr(request, name) for name in TurnRequest.__struct_fields__}
-        return await choice.model.count(Turn(request=CreateResponse(**asked), items=items))
+        return await choice.model.count(hosted.told(Turn(request=asked, items=items)))
 
     # What is stored
 
@@ -317,6 +327,8 @@ class Engine:
         while data := await self.store.read(stored.key, number):
             number += frames.count(data)
             yield data if wanted is None else include.visible_frames(data, wanted)
+        if await self.store.find(stored.project, stored.id) is None:
+            raise NotFound(f"Response with id '{stored.id}' was deleted.", code="response_not_found")
         if stored.response is None:
             raise Unavailable("Nobody works on this response at the moment.", retry_after=1)
 

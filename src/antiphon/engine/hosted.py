@@ -15,6 +15,7 @@ import msgspec
 from antiphon.ports import Tool
 from antiphon.turn.deltas import Arguments, Delta, Finished, ItemDone, ItemStarted, Key
 from antiphon.turn.input import CLIENT_CALLS, Turn
+from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import FunctionCall, FunctionCallOutput, Item
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.struct import type_of
@@ -30,8 +31,7 @@ class Hosted:
         declared = [self._declare(tools, tool) for tool in request.tools]
         choice = request.tool_choice
         if isinstance(choice, HostedChoice) and (served := tools.get(choice.type)) is not None:
-            name = next(name for name, tool in self._by_name.items() if tool is served)
-            choice = FunctionChoice(name=name)
+            choice = FunctionChoice(name=self._name_of(served, choice.type))
         told = [tool for group in declared for tool in group]
         self.request = msgspec.structs.replace(request, tools=told, tool_choice=choice)
         """The request as the model is told it: hosted tools are functions."""
@@ -49,6 +49,13 @@ class Hosted:
         functions: Sequence[FunctionTool] = tool.functions(declared)
         self._by_name |= dict.fromkeys((function.name for function in functions), tool)
         return functions
+
+    def _name_of(self, served: Tool, kind: str) -> str:
+        for name, tool in self._by_name.items():
+            if tool is served:
+                return name
+        message = f"Tool choice '{kind}' not found in 'tools' parameter."
+        raise InvalidRequest(message, param="tool_choice", code="invalid_value")
 
     @property
     def is_idle(self) -> bool:
@@ -101,4 +108,6 @@ class Hosted:
         for call, output in zip(self.calls, outputs, strict=True):
             pairs += [call, FunctionCallOutput(call_id=call.call_id, output=output)]
         self.calls = []
+        if self.request.tool_choice not in ("auto", "none"):  # what was forced has been called
+            self.request = msgspec.structs.replace(self.request, tool_choice="auto")
         return pairs

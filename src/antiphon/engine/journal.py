@@ -95,6 +95,8 @@ class Journal:
         """Entries that need segments, oldest need first."""
         self._broken: dict[Entry, None] = {}
         self._last_segment = 0
+        self._dropped = 1
+        """Segments below this number are dropped."""
         self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -119,7 +121,7 @@ class Journal:
         if frames:
             entry.log.append(frames, count)
         entry.changes += changes
-        entry.ended = ended
+        entry.ended = entry.ended or ended
         self._dirty[entry] = None
         self._kick(patient=patient)
 
@@ -133,6 +135,9 @@ class Journal:
     def barrier(self, *, patient: bool = False) -> asyncio.Future[None]:
         """Done when all that was handed over is committed. It has the error, Unavailable, if the store could not."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._busy and not self._dirty and self._spent() <= self._dropped:
+            waiter.set_result(None)
+            return waiter
         self._waiters.append(waiter)
         self._kick(patient=patient)
         return waiter
@@ -176,7 +181,7 @@ class Journal:
         batch = Batch(spent=self._spent())
         parts = [self._gather(entry, batch) for entry in dirty]
         written = self._store.write(batch)
-        written.add_done_callback(lambda done: self._committed(done, parts, waiters))
+        written.add_done_callback(lambda done: self._committed(done, parts, waiters, batch.spent))
 
     def _touch_late(self) -> None:
         """Have the logs that hold back old segments write a stretch, also when nothing new was said in them."""
@@ -204,12 +209,17 @@ class Journal:
         return _Part(entry, log.next, is_stretch, is_last)
 
     def _committed(
-        self, done: asyncio.Future[Written], parts: Sequence[_Part], waiters: Sequence[asyncio.Future[None]]
+        self,
+        done: asyncio.Future[Written],
+        parts: Sequence[_Part],
+        waiters: Sequence[asyncio.Future[None]],
+        spent: int,
     ) -> None:
         error = _api_error(done.exception())
         if error is None:
             written = done.result()
             self._last_segment = max(self._last_segment, written.segment)
+            self._dropped = max(self._dropped, spent)
             for part in parts:
                 self._advance(part, written)
         else:

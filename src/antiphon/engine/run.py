@@ -71,10 +71,6 @@ class Run:
         machine: Machine,
         clock: Clock,
         response: Response | None = None,
-        record: Record | None = None,
-        journal: Journal | None = None,
-        entry: Entry | None = None,
-        log: Log | None = None,
     ) -> None:
         self.model = model
         self.turn = turn
@@ -82,10 +78,10 @@ class Run:
         self.clock = clock
         self.response = response
         """The Response to begin with; None for a run that continues a log."""
-        self.record = record
-        self.journal = journal
-        self.entry = entry
-        self.log = log
+        self.record: Record | None = None
+        self.journal: Journal | None = None
+        self.entry: Entry | None = None
+        self.log: Log | None = None
         """What readers follow; None for an unstored response that nobody streams."""
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the response exists; holds the error if it was refused before."""
@@ -99,7 +95,7 @@ class Run:
         """The tools of the request that this server runs."""
         self.left_out: tuple[str, ...] = ()
         """Tool types that the model is not told of."""
-        self._heard = 0
+        self.heard = 0
         """How many items the turns before this one have said."""
         self.stop: Stop | None = None
         self.task: asyncio.Task[None] | None = None
@@ -209,9 +205,11 @@ class Run:
                 self.open()
                 if batch:
                     self._hear(batch)
-                if self.log is not None and not self.over:
+                if self.over:
+                    return
+                if self.log is not None:
                     await self._keep_pace(self.log)
-        if not self.over and not (self.hosted is not None and self.hosted.calls):
+        if self.hosted is None or not self.hosted.calls:
             raise UpstreamMalformed("The model stopped without saying that it was done.")
 
     def _hear(self, batch: list[deltas.Delta]) -> None:
@@ -223,16 +221,17 @@ class Run:
                 self._note("upstream", delta.fact)
             elif type(delta) is deltas.Finished:
                 self.finish()
+                return
 
     async def _run_tools(self) -> None:
         """Run what the turn called, side by side; then the next turn has their outputs, or the client has its calls."""
         assert self.hosted is not None
         self.publish(self.machine.close())
-        said = [item for item in self.machine.fold.items[self._heard :] if item is not None]
+        said = [item for item in self.machine.fold.items[self.heard :] if item is not None]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._run_tool(call)) for call in self.hosted.calls]
         pairs = self.hosted.answered([task.result() for task in tasks])
-        self._heard = len(self.machine.fold.items)
+        self.heard = len(self.machine.fold.items)
         if self.hosted.is_clients:
             self.finish()
         else:
@@ -319,7 +318,8 @@ class Run:
 
     def _watch(self, told: Sequence[Event]) -> None:
         for event in told:
-            if type(event) in _GATED:
+            kind = type(event)
+            if kind in _GATED or (kind is events.OutputTextDelta and event.logprobs):  # type: ignore[union-attr]
                 self.gated |= include.gates(event)
 
     def _note(self, kind: str, fact: dict[str, Any]) -> None:

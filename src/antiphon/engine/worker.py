@@ -13,10 +13,8 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from antiphon import tokens
 from antiphon.engine import ids
@@ -28,15 +26,14 @@ from antiphon.engine.stored import stored_items, stored_request
 from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
 from antiphon.turn import include
-from antiphon.turn.fold import Fold, text_at
+from antiphon.turn.fold import Fold
 from antiphon.turn.input import CLIENT_CALLS, Turn, assemble
 from antiphon.turn.machine import Machine
-from antiphon.turn.writers import row
-from antiphon.wire.errors import APIError, ServerError
+from antiphon.wire.errors import APIError, ServerError, Unavailable
 from antiphon.wire.items import Item
 from antiphon.wire.response import Usage
 from antiphon.wire.sse import frames
-from antiphon.wire.struct import encode, type_of
+from antiphon.wire.struct import encode
 
 if TYPE_CHECKING:
     from antiphon.engine.engine import Engine
@@ -61,6 +58,7 @@ class Worker:
         await self.sweep()
         for loop in (self._heartbeat(), self._look()):
             task = asyncio.create_task(loop)
+            task.add_done_callback(_died)
             self._tasks.add(task)
 
     def stop(self) -> None:
@@ -140,7 +138,16 @@ class Worker:
                 continue
             stored = await self.engine.store.find(found.project, found.id)  # it may have ended since
             if stored is not None and stored.response is None:
-                await self.take_over(stored)
+                await self._try_to_take_over(stored)
+
+    async def _try_to_take_over(self, stored: Stored) -> None:
+        """A response that cannot be taken over must not keep the others, or the server, from going on."""
+        try:
+            await self.take_over(stored)
+        except Unavailable:
+            raise
+        except APIError as error:
+            _log.error("%s could not be taken over: %s", stored.id, error.message)
 
     async def take_over(self, stored: Stored) -> None:
         """Let a response run on from its log, or close it."""
@@ -192,6 +199,7 @@ class Worker:
         """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say."""
         fold = run.machine.fold
         finished = [item for item in fold.items if item is not None and not is_cut(item)]
+        run.heard = len(fold.items)
         half = list(fold.open.values())
         if len(half) == 1 and half[0].kind == "message" and run.model.continues:
             run.turn.prefix = half[0].snapshot("in_progress")
@@ -201,33 +209,26 @@ class Worker:
         history = await self.engine.history(stored.project, stored.previous)
         asked = assemble(history, stored_items(stored.input))
         if fold.items:
-            run.machine.usage = await self._used(run, asked, stored.attempts)
+            run.machine.usage = _used(asked, fold.output())
         if any(isinstance(item, CLIENT_CALLS) for item in finished):
             run.finish()
             return False
         run.turn.items = asked + finished
         return True
 
-    async def _used(self, run: Run, asked: list[Item], attempts: int) -> Usage:
-        """The tokens of the attempts that were cut: counted, for nobody heard what they were."""
-        try:
-            inward = await run.model.count(msgspec.structs.replace(run.turn, items=asked))
-        except APIError:
-            inward = tokens.estimate(len(encode(asked)))
-        inward *= attempts
-        words = "\n".join(map(words_of, run.machine.fold.output()))
-        outward = await asyncio.to_thread(tokens.count, words, tokens.encoding_for(run.model.name))
-        return Usage(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
+
+def _died(task: asyncio.Task[None]) -> None:
+    """Say that leases are no longer renewed, or abandoned responses no longer found."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("a task of the worker died", exc_info=error)
+
+
+def _used(asked: Sequence[Item], said: Sequence[Item]) -> Usage:
+    """The tokens of a turn that was cut: estimated, for its upstream told nobody what they were."""
+    inward, outward = (tokens.estimate(len(encode(items))) for items in (asked, said))
+    return Usage(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
 
 
 def is_cut(item: Item) -> bool:
     """Whether an item was closed before it was finished, by an earlier take-over: nobody builds on it."""
     return getattr(item, "status", None) in ("incomplete", "in_progress")
-
-
-def words_of(item: Item) -> str:
-    """What the model said in an item."""
-    parts = [*(getattr(item, "summary", None) or ()), *(getattr(item, "content", None) or ())]
-    texts = [str(getattr(part, "text", None) or getattr(part, "refusal", "")) for part in parts]
-    growth = row(type_of(item)).growth
-    return "".join(texts) + (text_at(item, growth.field) if growth is not None else "")

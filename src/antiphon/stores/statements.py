@@ -140,6 +140,6 @@ RETURNING fence
 
 RENEW = "UPDATE responses SET until = ? WHERE key = ? AND owner = ? RETURNING key"
 
-RELEASE = "UPDATE responses SET owner = NULL, until = NULL WHERE owner = ?"
+RELEASE = "UPDATE responses SET owner = NULL, until = NULL, attempts = attempts - 1 WHERE owner = ?"
 
 RELEASE_ALL = "UPDATE responses SET owner = NULL, until = NULL WHERE owner IS NOT NULL"

@@ -9,7 +9,8 @@ said: the machine opens it when needed, and closes it as soon as something else 
 a key stays open until its `ItemDone` or the end of the turn, so several may be open at a time.
 
 **Order.** Within an item deltas are in order; between items they may interleave. After `Finished` a backend says
-nothing more. A failure is not a delta: the backend raises an `antiphon.wire.errors.APIError`.
+nothing more. A failure is not a delta: the backend raises an `antiphon.wire.errors.APIError`. A delta that no item
+takes (arguments for a call that nobody started, text for a call) is a defect of the backend: the machine refuses it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from antiphon.wire.content import Logprob
 from antiphon.wire.items import Item
 from antiphon.wire.response import Usage as UsageFigures
 
@@ -31,7 +33,7 @@ class Text(msgspec.Struct):
 
     text: str
     key: Key | None = None
-    logprobs: list[Any] | None = None
+    logprobs: list[Logprob] | None = None
 
 
 class Refusal(msgspec.Struct):
@@ -65,8 +67,8 @@ class PartStarted(msgspec.Struct):
 class ItemStarted(msgspec.Struct):
     """An item begins: a call, a hosted tool's item, or a kind that only its source understands.
 
-    `item` is the item as it looks at its start. An empty or absent `id` is given by the machine; an id that is there
-    is kept.
+    `item` is the item as it looks at its start; what it says already is told by events at once. An empty or absent
+    `id` is given by the machine; an id that is there is kept, unless another item of the response has it.
     """
 
     key: Key
@@ -99,7 +101,10 @@ class CommandOutput(msgspec.Struct):
 
 
 class Progress(msgspec.Struct):
-    """A hosted tool moves on: `step` is the last word of the event (`searching`, `interpreting`, `partial_image`…)."""
+    """A hosted tool moves on: `step` is the last word of the event (`searching`, `interpreting`, `partial_image`…).
+
+    Steps that come again, or too late, are left out; `partial_image_index` is counted by the machine.
+    """
 
     key: Key
     step: str
@@ -107,21 +112,27 @@ class Progress(msgspec.Struct):
 
 
 class Annotated(msgspec.Struct):
-    """A citation in the text part that is being said."""
+    """A citation in the text part that is being said, as an annotation or its JSON. Unknown kinds are left out."""
 
     annotation: Any
     key: Key | None = None
 
 
 class ItemDone(msgspec.Struct):
-    """An item is finished. `item`, if given, is its final form (results, status); else it is what was said."""
+    """An item is finished. `item`, if given, is its final form (results, status); else it is what was said.
+
+    What the final form says over what was said is told by events; where the two disagree, what was said stays.
+    """
 
     key: Key
     item: Item | None = None
 
 
 class Opaque(msgspec.Struct):
-    """An event of an item that only its source understands; re-told as it is, with our numbers and ids."""
+    """An event of an item that only its source understands; re-told as it is, with our numbers and ids.
+
+    Events of the API are told by the machine alone, save those of speech, which belong to no item.
+    """
 
     key: Key
     event: dict[str, Any]
@@ -134,7 +145,10 @@ class Usage(msgspec.Struct):
 
 
 class Settled(msgspec.Struct):
-    """Settings of the response that the upstream decided (service_tier, tool_usage…), by their names in Response."""
+    """Settings of the response that the upstream decided (service_tier, tool_usage…), by their names in Response.
+
+    They stand in the last event. What the machine itself says of a response (status, output, usage…) is none of them.
+    """
 
     fields: dict[str, Any]
 

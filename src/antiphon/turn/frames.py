@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from antiphon.wire.events import Event, decode_event
 
 END = b"\n\n"
-_DATA = b"\ndata: "
+_DATA = b"data: "
+_LATER = b"\n" + _DATA
 
 
 def count(data: bytes) -> int:
@@ -34,7 +35,9 @@ def payloads(data: bytes) -> Iterator[bytes]:
     """The JSON of each event."""
     at = 0
     while (found := data.find(END, at)) >= 0:
-        yield data[data.index(_DATA, at) + len(_DATA) : found]
+        # An event whose type cannot stand in a line has no `event` line before its data.
+        first = at if data.startswith(_DATA, at) else data.index(_LATER, at) + 1
+        yield data[first + len(_DATA) : found]
         at = found + 2
 
 

@@ -1,11 +1,12 @@
 """What `include` decides: content that is always stored, and on the wire only for those who ask for it.
 
 A field that nobody asked for stays where it is, as null, or as an empty list where strict clients need one. Ten rows
-of a table say which; everything else passes through untouched, as bytes.
+of a table say which; what holds nothing of the kind passes through untouched.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -69,11 +70,13 @@ def gates(value: Any) -> frozenset[str]:
 
 
 def visible(value: Any, include: Collection[str]) -> Any:
-    """`value` as those see it who asked for `include`."""
+    """`value` as those see it who asked for `include`: itself, if it holds nothing to hide from them."""
     kind = type(value)
     if kind is list:
-        return [visible(element, include) for element in value]
-    hidden = {field: empty for opened, field, empty in _FIELDS.get(kind, ()) if opened not in include}
+        shown = [visible(element, include) for element in value]
+        return value if all(map(operator.is_, shown, value)) else shown
+    fields = _FIELDS.get(kind, ())
+    hidden = {field: empty for opened, field, empty in fields if opened not in include and getattr(value, field)}
     inside = {field: visible(getattr(value, field), include) for field in _INSIDE.get(kind, ())}
     changed = {name: new for name, new in (hidden | inside).items() if getattr(value, name) is not new}
     return msgspec.structs.replace(value, **changed) if changed else value

@@ -6,7 +6,7 @@
 
 Rules (the API's): the context of `previous_response_id` is the input and output of the whole chain, not its
 instructions nor its settings. Every call that the client must answer needs its output, and every output its call, by
-`call_id`; their order is free.
+`call_id`; their order is free. A call that was cut needs none: unless it was answered all the same, no model sees it.
 """
 
 from __future__ import annotations
@@ -100,42 +100,42 @@ CLIENT_CALLS: tuple[type[Any], ...] = tuple(_ANSWERS.values())
 
 def assemble(history: Sequence[Item], own: Sequence[Item]) -> list[Item]:
     """The whole context of a request, oldest first. Raises InvalidRequest for a call or an output without its other."""
-    items = [item for item in history if not is_half_a_call(item)]
-    items += own
+    items = [*history, *own]
+    answered = {_pair_id(item) for item in items if type(item) in _ANSWERS}
+    items = [item for item in items if not (is_half_a_call(item) and _pair_id(item) not in answered)]
     _check_pairs(items)
     return items
 
 
 def is_half_a_call(item: Item) -> bool:
-    """Whether an item is a call that was cut: nobody can answer it, so no model is shown it."""
+    """Whether an item is a call that was cut: nobody can answer it, and it must not end a turn."""
     return isinstance(item, CLIENT_CALLS) and getattr(item, "status", None) in ("incomplete", "in_progress")
 
 
 def _check_pairs(items: Sequence[Item]) -> None:
-    calls: dict[str, tuple[str, str]] = {}
-    outputs: dict[str, str] = {}
-    for item in items:
-        if isinstance(item, CLIENT_CALLS):
-            calls[_pair_id(item)] = (type_of(item), item.call_id)
-        elif type(item) in _ANSWERS and (pair := _pair_id(item)):
-            outputs[pair] = type_of(item)
-    for pair, (kind, call_id) in calls.items():
+    calls = {_pair_id(item): item for item in items if isinstance(item, CLIENT_CALLS)}
+    outputs = {pair: item for item in items if type(item) in _ANSWERS and (pair := _pair_id(item))[1]}
+    for pair, call in calls.items():
         if pair not in outputs:
-            raise _unpaired(f"No tool output found for {_spoken(kind)} {call_id}.")
-    for pair, kind in outputs.items():
+            raise _unpaired(f"No tool output found for {_spoken(call)} {pair[1]}.")
+    for pair, output in outputs.items():
         if pair not in calls:
-            raise _unpaired(f"No tool call found for {_spoken(kind)} with call_id {pair.partition(' ')[2]}.")
+            raise _unpaired(f"No tool call found for {_spoken(output)} with call_id {pair[1]}.")
 
 
-def _pair_id(item: Any) -> str:
+_FAMILIES = {"local_shell_call": "function_call"}
+"""Kinds of calls whose outputs may be of another kind: clients answer a local shell with a function's output too."""
+
+
+def _pair_id(item: Any) -> tuple[str, str | None]:
     """What a call and its output share: their family and call_id. A local shell's output may carry it as its id."""
     family = type_of(item).removesuffix("_output")
-    call_id = item.call_id or (item.id if isinstance(item, wire.LocalShellCallOutput) else None)
-    return f"{family} {call_id}" if call_id else ""
+    by_id = item.id if isinstance(item, wire.LocalShellCallOutput) else None
+    return _FAMILIES.get(family, family), item.call_id or by_id or None
 
 
-def _spoken(kind: str) -> str:
-    return kind.replace("_", " ")
+def _spoken(item: Item) -> str:
+    return type_of(item).replace("_", " ")
 
 
 def _unpaired(message: str) -> InvalidRequest:

@@ -5,9 +5,10 @@ and know no kind by name. An item kind without a row is added and done, with not
 
 Source: the public event reference, and recorded streams where it is silent. Read as a regular expression an item is
 
-    output_item.added  opening*  ( parts | growth | commands | steps )*  closing?  output_item.done
+    output_item.added  opening*  ( parts | growth | commands | outputs | steps )*  closing?  output_item.done
 
-with `parts` = ( added delta* done closed )* and `growth` = delta* done.
+with `parts` = ( added delta* done closed )*, `growth` = delta* done, `commands` = ( added delta* done )* and
+`outputs` = ( delta* done )*.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Any
 
 import msgspec
 
-from antiphon.wire import content, events
-from antiphon.wire.struct import UNSET
+from antiphon.wire import content, events, items
+from antiphon.wire.struct import UNSET, Opaque
 
 EventType = type[Any]
+Path = tuple[str, ...]
+"""Where a value stands in an item: `("operation", "diff")`."""
 
 LIFECYCLE: tuple[EventType, ...] = (
     events.ResponseCreated,
@@ -78,9 +81,9 @@ PARTS: dict[str, PartRow] = {
 
 
 class Growth(msgspec.Struct, frozen=True):
-    """How one text of a call is told: `field` is where it stands in the item (a path), `value` in the done event."""
+    """How one text of a call is told: `field` is where it stands in the item, `value` in the done event."""
 
-    field: tuple[str, ...]
+    field: Path
     value: str
     delta: EventType
     done: EventType
@@ -93,20 +96,44 @@ class Row(msgspec.Struct, frozen=True):
 
     prefix: str
     """What the ids of this kind begin with."""
+    parts: tuple[str, ...] = ()
+    """The kinds of parts that it may hold."""
     opening: tuple[EventType, ...] = ()
     growth: Growth | None = None
+    commands: Path = ()
+    """The list of texts that the events of shell commands tell."""
+    outputs: Path = ()
+    """The list that the events of shell outputs tell."""
     steps: dict[str, EventType] = {}
+    """Word of a step → its event, in the order in which they come."""
     closing: dict[str, EventType] = {}
     """Outcome of the item (its status, or `failed` if it has an error) → the event before output_item.done."""
     before_closing: str | None = None
-    """The step without which `completed` is not told."""
-    unfinished: str | None = "incomplete"
-    """The status of an item that was cut; None where the kind has no status to say so."""
+    """The step without which the closing event is not told."""
+    cut: dict[str, Any] = msgspec.field(default_factory=lambda: {"status": "incomplete"})
+    """What says of an item that it was cut; nothing where the kind has no word for it."""
+    stateless: bool = False
+    """Whether an item goes without a status where its source gave it none."""
+    required: dict[str, Any] = {}
+    """What stands in an item that is done, if nobody said better."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The lists that hold its parts."""
+        return tuple(dict.fromkeys(PARTS[kind].place for kind in self.parts))
+
+    @property
+    def told(self) -> dict[Path, str | list[Any]]:
+        """Where stands what events tell, and what stands there before they do."""
+        paths: dict[Path, str | list[Any]] = {(place,): [] for place in self.places}
+        if self.growth is not None:
+            paths[self.growth.field] = ""
+        return paths | {path: [] for path in (self.commands, self.outputs) if path}
 
 
 WRITERS: dict[str, Row] = {
-    "message": Row("msg"),
-    "reasoning": Row("rs"),
+    "message": Row("msg", parts=("output_text", "refusal")),
+    "reasoning": Row("rs", parts=("summary_text", "reasoning_text"), stateless=True),
     "function_call": Row(
         "fc",
         growth=Growth(("arguments",), "arguments", events.FunctionCallArgumentsDelta, events.FunctionCallArgumentsDone),
@@ -114,7 +141,6 @@ WRITERS: dict[str, Row] = {
     "custom_tool_call": Row(
         "ctc",
         growth=Growth(("input",), "input", events.CustomToolCallInputDelta, events.CustomToolCallInputDone),
-        unfinished=None,
     ),
     "file_search_call": Row(
         "fs",
@@ -127,6 +153,7 @@ WRITERS: dict[str, Row] = {
         opening=(events.WebSearchCallInProgress,),
         steps={"searching": events.WebSearchCallSearching},
         closing={"completed": events.WebSearchCallCompleted},
+        required={"action": items.Search()},
     ),
     "code_interpreter_call": Row(
         "ci",
@@ -144,13 +171,13 @@ WRITERS: dict[str, Row] = {
             "partial_image": events.ImageGenerationCallPartialImage,
         },
         closing={"completed": events.ImageGenerationCallCompleted},
-        unfinished="failed",
+        cut={"status": "failed"},
     ),
     "mcp_list_tools": Row(
         "mcpl",
         opening=(events.McpListToolsInProgress,),
         closing={"completed": events.McpListToolsCompleted, "failed": events.McpListToolsFailed},
-        unfinished=None,
+        cut={"error": "The list was interrupted."},
     ),
     "mcp_call": Row(
         "mcp",
@@ -158,8 +185,8 @@ WRITERS: dict[str, Row] = {
         growth=Growth(("arguments",), "arguments", events.McpCallArgumentsDelta, events.McpCallArgumentsDone),
         closing={"completed": events.McpCallCompleted, "failed": events.McpCallFailed},
     ),
-    "shell_call": Row("sh"),
-    "shell_call_output": Row("sho"),
+    "shell_call": Row("sh", commands=("action", "commands")),
+    "shell_call_output": Row("sho", outputs=("output",)),
     "apply_patch_call": Row(
         "apc",
         growth=Growth(
@@ -169,16 +196,17 @@ WRITERS: dict[str, Row] = {
             events.ApplyPatchCallOperationDiffDone,
             optional=True,
         ),
-        unfinished=None,
+        cut={"status": "in_progress"},  # the API has no other word for it, and `completed` would apply half a patch
     ),
-    "compaction": Row("cmp", steps={"compacting": events.CompactionCompacting}, unfinished=None),
-    "mcp_approval_request": Row("mcpr", unfinished=None),
+    "compaction": Row("cmp", steps={"compacting": events.CompactionCompacting}, cut={}),
+    "mcp_approval_request": Row("mcpr", cut={}),
     "computer_call": Row("cu"),
     "local_shell_call": Row("lsh"),
     "tool_search_call": Row("ts"),
-    "program": Row("prog", unfinished=None),
+    "program": Row("prog", cut={}),
 }
-PLAIN = Row("item", unfinished=None)
+PLAIN = Row("item")
+"""The row of kinds that have none."""
 
 
 def row(kind: str) -> Row:
@@ -188,7 +216,7 @@ def row(kind: str) -> Row:
 
 def outcome(item: Any) -> str:
     """How an item that is done ended: its status, or where its kind has none, whether it holds an error."""
-    status = getattr(item, "status", UNSET)
+    status = item.fields.get("status") if isinstance(item, Opaque) else getattr(item, "status", UNSET)
     if isinstance(status, str):
         return status
     return "failed" if getattr(item, "error", None) not in (None, UNSET) else "completed"

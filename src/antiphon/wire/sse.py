@@ -40,9 +40,9 @@ def frames(events: Iterable[Event]) -> bytes:
 
 
 def _prefix(event: Event) -> bytes:
-    """The lines before the JSON of an event that has no struct. A type that would break the frame gets no line."""
+    """The lines before the JSON of an event that has no struct. A type that would break the frame is not repeated."""
     name = event.type if isinstance(event, Opaque) else ""
-    return f"event: {name}\ndata: ".encode() if name.isprintable() and name else b"data: "
+    return f"event: {name if name and name.isprintable() else 'message'}\ndata: ".encode()
 
 
 SSEvent: TypeAlias = tuple[str | None, bytes]

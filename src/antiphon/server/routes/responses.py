@@ -71,12 +71,12 @@ class Responses:
     async def retrieve(self, call: Call) -> None:
         """GET /v1/responses/{response_id}, whole or as a stream"""
         response_id, asked = call.path["response_id"], includes(call)
+        after = whole_number(call, "starting_after", low=-1, high=_FAR, default=-1)
+        obfuscate = flag(call, "include_obfuscation", default=call.options.obfuscation)
         if not flag(call, "stream"):
             await call.answer(await call.engine.retrieve(PROJECT, response_id, asked))
             return
-        after = whole_number(call, "starting_after", low=-1, high=_FAR, default=-1)
         data = await call.engine.follow(PROJECT, response_id, after, asked)
-        obfuscate = flag(call, "include_obfuscation", default=call.options.obfuscation)
         await self.streams.serve(call, data, on_leave=lambda: None, obfuscate=obfuscate)
 
     async def delete(self, call: Call) -> None:
