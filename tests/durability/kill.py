@@ -34,6 +34,7 @@ import aiohttp
 from tests.support import grammar
 from tests.support.serving import events
 from tests.support.upstream import FakeUpstream, chat_stream, stream
+from tests.support.waiting import until
 
 STREAMS = 20
 TERMINAL = (b"event: response.completed", b"event: response.failed", b"event: response.incomplete")
@@ -181,7 +182,8 @@ async def one_round(folder: Path, seed: int, synchronous: str = "normal") -> Out
         server.start()
         everyone = [Seen(number % 2 == 0, ("rehearsal", "chat")[number // 2 % 2]) for number in range(STREAMS)]
         tasks = [asyncio.create_task(read(http, server, seen)) for seen in everyone]
-        await asyncio.sleep(chance.uniform(0.3, 1.2))
+        moment = chance.randint(100, 100 * STREAMS)
+        await until(lambda: sum(seen.count for seen in everyone) >= moment, seconds=30)
         server.kill()
         await asyncio.gather(*tasks)
         started = [seen for seen in everyone if seen.data]

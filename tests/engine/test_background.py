@@ -8,7 +8,7 @@ import json
 import pytest
 
 from antiphon.testing import FakeClock, ScriptedModel, said
-from antiphon.turn.deltas import Finished, Text
+from antiphon.turn.deltas import Text
 from antiphon.wire.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from tests.engine.stage import PROJECT, bytes_of, crash, create, events_of, read, retrieve, stage, text_of, types_of
 from tests.stores.disk import rows
@@ -20,12 +20,6 @@ FACTS = "SELECT kind FROM facts"
 
 async def cancel(engine, run):
     return json.loads(await engine.cancel(PROJECT, run.turn.response_id))
-
-
-async def begun(engine):
-    """Wait until a response is held by the worker."""
-    while not engine.worker._held:
-        await engine.store.renew([], "nobody", 0.0)
 
 
 class Stop:
@@ -150,7 +144,7 @@ async def test_what_is_over_or_in_the_foreground_cannot_be_cancelled(tmp_path, b
 
 
 async def test_what_runs_in_the_foreground_cannot_be_cancelled(tmp_path):
-    script = Stop([Text("Half")], after=[[Finished()]])
+    script = Stop([Text("Half")], after=said(size=2)[1:])
     async with stage(tmp_path, ScriptedModel(script)) as engine:
         run = await create(engine)
         await script.reached.wait()
@@ -163,9 +157,11 @@ async def test_what_runs_in_the_foreground_cannot_be_cancelled(tmp_path):
 async def test_a_cancel_that_comes_with_the_last_word_loses_or_wins_but_does_not_mix(tmp_path):
     outcomes = set()
     for moment in range(12):
-        async with stage(tmp_path / str(moment)) as engine:
+        script = Stop([Text("Half")], after=said(size=2)[1:])
+        async with stage(tmp_path / str(moment), ScriptedModel(script)) as engine:
             run = await create(engine, background=True)
-            await begun(engine)
+            await script.reached.wait()
+            script.may_go_on.set()
             for _ in range(moment):
                 await asyncio.sleep(0)
             try:
@@ -228,9 +224,10 @@ async def test_the_heartbeat_holds_a_lease_for_as_long_as_the_response_runs(tmp_
 
 async def test_the_heartbeat_beats_by_itself(tmp_path):
     clock = FakeClock()
-    async with stage(tmp_path, ScriptedModel(Stop()), clock=clock, lease=30) as engine:
-        run = await create(engine, background=True)
-        await begun(engine)
+    script = Stop()
+    async with stage(tmp_path, ScriptedModel(script), clock=clock, lease=30) as engine:
+        await create(engine, background=True)
+        await script.reached.wait()
         beaten = asyncio.Event()
         renew = engine.store.renew
 
@@ -243,7 +240,6 @@ async def test_the_heartbeat_beats_by_itself(tmp_path):
         await clock.advance(11)
         await beaten.wait()
         assert rows(tmp_path, "SELECT until FROM responses") == [(clock.now() + 30,)]
-        assert run.response is not None
 
 
 async def test_a_worker_that_has_lost_its_lease_stops_and_writes_nothing_more(tmp_path):

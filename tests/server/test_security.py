@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from antiphon.plugins import Models
+from antiphon.server.logs import OneLine
 from antiphon.stores.sqlite import DATABASE
 from antiphon.testing import Only, ScriptedModel
 from antiphon.wire.errors import LONGEST_MESSAGE
@@ -549,6 +551,22 @@ async def test_logs_hold_no_bodies_and_no_keys(caplog: pytest.LogCaptureFixture,
     assert "a defect" in caplog.text
     assert word not in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "said", ["a\nb", "a\r\n2026-11-21 ERROR forged", "\x1b[2J\0\x85\u2028", "\ud800", '"}\n{"level":"error"']
+)
+def test_a_record_is_one_line_whatever_it_says(said: str):
+    try:
+        raise RuntimeError(said)
+    except RuntimeError:
+        record = logging.LogRecord(said, logging.ERROR, "", 0, "failed: %s", (said,), sys.exc_info())
+    line = OneLine().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    fields = json.loads(line)
+    assert (fields["level"], fields["logger"], fields["message"]) == ("error", said, f"failed: {said}")
+    assert "RuntimeError" in fields["traceback"]
 
 
 async def test_a_parameter_that_passes_for_one_model_is_no_way_into_another(s: Serving):

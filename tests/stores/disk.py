@@ -16,21 +16,22 @@ FILES = (DATABASE, f"{DATABASE}-wal")
 
 
 class Trouble:
-    """What goes wrong: `at` counts statements down, and the one that it falls on raises."""
+    """What goes wrong: `at` counts statements down, and the one that it falls on raises; `lasts`: all raise."""
 
     def __init__(self) -> None:
         self.at: int | None = None
+        self.lasts = False
         self.statements = 0
 
     def strike(self) -> None:
         self.statements += 1
         if self.at is not None:
             self.at -= 1
-            if self.at < 0:
-                self.at = None
-                error = sqlite3.OperationalError("disk I/O error")
-                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-                raise error
+        if self.lasts or (self.at is not None and self.at < 0):
+            self.at = None
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
 
 
 class Troubled:

@@ -49,6 +49,7 @@ class Worker:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._slots = asyncio.Semaphore(engine.options.background_slots)
         self._held: dict[int, Run] = {}
+        self._looking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # Life
@@ -132,13 +133,14 @@ class Worker:
 
     async def sweep(self) -> None:
         """Take over every response that is not over and that nobody holds. Raises Unavailable."""
-        await self.engine.journal.rescue()
-        for found in await self.engine.store.unfinished():
-            if found.id in self.engine.runs:
-                continue
-            stored = await self.engine.store.find(found.project, found.id)  # it may have ended since
-            if stored is not None and stored.response is None:
-                await self._try_to_take_over(stored)
+        async with self._looking:
+            await self.engine.journal.rescue()
+            for found in await self.engine.store.unfinished():
+                if found.id in self.engine.runs:
+                    continue
+                stored = await self.engine.store.find(found.project, found.id)  # it may have ended since
+                if stored is not None and stored.response is None:
+                    await self._try_to_take_over(stored)
 
     async def _try_to_take_over(self, stored: Stored) -> None:
         """A response that cannot be taken over must not keep the others, or the server, from going on."""
@@ -152,6 +154,8 @@ class Worker:
     async def take_over(self, stored: Stored) -> None:
         """Let a response run on from its log, or close it."""
         fold = await self.fold_of(stored)
+        if stored.id in self.engine.runs:  # another look was faster
+            return
         if not fold.next:
             _log.error("the log of %s is empty", stored.id)
             return

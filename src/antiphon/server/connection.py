@@ -78,8 +78,9 @@ class Connection(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
             self._overlook(data[offer.args[0] :])
-        except httptools.HttpParserError:
-            self._refuse(InvalidRequest("This is not a valid HTTP request.", code="invalid_http"))
+        except httptools.HttpParserError as error:
+            reason = error.__context__  # what a callback raised
+            self._refuse(reason if isinstance(reason, APIError) else _no_http())
         else:
             self._measure()
 
@@ -87,7 +88,7 @@ class Connection(HttpToolsProtocol):
         """Bound what is not yet a whole request."""
         options = self.options
         if self._in_head and self._size > options.max_headers:
-            self._refuse(InvalidRequest("The headers of the request are too large.", code="headers_too_large"))
+            self._refuse(_too_large())
         elif self._size > options.max_headers + 2 * options.max_body:  # the framing of chunks may be as long as they
             self._hang_up()
         elif self._in_head and self._size and self._deadline is None:
@@ -99,7 +100,10 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """A head is whole."""
+        """A head is whole. Raises InvalidRequest for one that is larger than it may be."""
+        most = self.options.max_headers
+        if not 0 < self._size <= most and self._head() > most:  # of a request behind another `_size` says nothing
+            raise _too_large()
         self._expect_nothing()
         self._in_head = False
         if self.parser.should_upgrade():
@@ -112,6 +116,10 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()  # who is not read is not seen to leave
         if len(self.pipeline) > MOST_WAITING:
             self._hang_up()
+
+    def _head(self) -> int:
+        """Bytes of the head that was read."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
@@ -140,7 +148,7 @@ class Connection(HttpToolsProtocol):
         self._in_head, self._size = True, 0
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._refuse(InvalidRequest("This server is no proxy.", code="invalid_http"))
+            self._refuse(_no_http())
             return
         lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
         lines += [b"%s: %s" % header for header in self.headers if header[0] not in _OFFER]
@@ -204,6 +212,14 @@ class Connection(HttpToolsProtocol):
     def _hang_up(self) -> None:
         self._deaf = True
         self.transport.close()
+
+
+def _no_http() -> InvalidRequest:
+    return InvalidRequest("This is not a valid HTTP request.", code="invalid_http")
+
+
+def _too_large() -> InvalidRequest:
+    return InvalidRequest("The headers of the request are too large.", code="headers_too_large")
 
 
 def connection_class(limits: ServerOptions) -> type[Connection]:

@@ -23,6 +23,7 @@ from antiphon.engine.engine import Engine
 from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
 from antiphon.server.connection import connection_class
+from antiphon.server.logs import one_line_each
 
 BACKLOG = 2048
 """Connections that may wait: hundreds of clients connect at once after a restart."""
@@ -52,6 +53,7 @@ def serve(
 
     Raises what `Engine.start` raises, before anything is served.
     """
+    one_line_each()
     with asyncio.Runner(loop_factory=_new_loop()) as runner:
         runner.run(_serve(build, options, listener, on_ready))
 
