@@ -14,6 +14,7 @@ from antiphon.engine.run import Run
 from antiphon.ports import Batch, Catalog, Written
 from antiphon.stores.sqlite import SQLiteStore
 from antiphon.testing import FakeClock, Only, ScriptedModel
+from antiphon.wire.errors import APIError
 from antiphon.wire.request import decode_create
 from tests.stores.disk import TroubledStore
 
@@ -84,6 +85,27 @@ async def bytes_of(data: AsyncIterator[bytes]) -> bytes:
 async def read(engine: Engine, response_id: str, after: int = -1, include: Iterable[str] = ()) -> bytes:
     """The stream of a response after an event, to its end."""
     return await bytes_of(await engine.follow(PROJECT, response_id, after, list(include)))
+
+
+class Reader:
+    """Reads a stream, and keeps what it got when it breaks."""
+
+    def __init__(self, engine: Engine, run: Run) -> None:
+        self.seen = b""
+        self.error: APIError | None = None
+        self._task = asyncio.create_task(self._read(engine, run))
+
+    async def _read(self, engine: Engine, run: Run) -> None:
+        try:
+            async for data in engine.frames_of(run):
+                self.seen += data
+        except APIError as error:
+            self.error = error
+
+    async def end(self) -> Reader:
+        """Wait until there is no more to read."""
+        await self._task
+        return self
 
 
 async def retrieve(engine: Engine, response_id: str, include: Iterable[str] = ()) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from antiphon.testing import FakeClock, ScriptedModel, said
 from antiphon.turn.deltas import Finished, Text
 from antiphon.wire.errors import Conflict, Unavailable
-from tests.engine.stage import PROJECT, create, events_of, read, retrieve, stage, text_of, types_of
+from tests.engine.stage import PROJECT, Reader, create, events_of, read, retrieve, stage, text_of, types_of
 from tests.stores.disk import rows
 from tests.support import grammar
 
@@ -31,27 +31,7 @@ class Story:
         yield [Finished()]
 
 
-class Reader:
-    """Reads a stream, and keeps what it got when it breaks."""
-
-    def __init__(self, engine, run):
-        self.seen = b""
-        self.error = None
-        self._task = asyncio.create_task(self._read(engine, run))
-
-    async def _read(self, engine, run):
-        try:
-            async for data in engine.frames_of(run):
-                self.seen += data
-        except Unavailable as error:
-            self.error = error
-
-    async def end(self):
-        await self._task
-        return self
-
-
-async def broken(engine, story, *, now=True, **body):
+async def broken(engine, story, **body):
     """Let the disk fail in the middle of a response; returns what its reader has."""
     run = await create(engine, **body)
     reader = Reader(engine, run)

@@ -27,7 +27,7 @@ from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
 from antiphon.turn import include
 from antiphon.turn.fold import Fold
-from antiphon.turn.input import CLIENT_CALLS, Turn, assemble
+from antiphon.turn.input import CLIENT_CALLS, Turn, assemble, is_cut
 from antiphon.turn.machine import Machine
 from antiphon.wire.errors import APIError, ServerError, Unavailable
 from antiphon.wire.items import Item
@@ -231,8 +231,3 @@ def _used(asked: Sequence[Item], said: Sequence[Item]) -> Usage:
     """The tokens of a turn that was cut: estimated, for its upstream told nobody what they were."""
     inward, outward = (tokens.estimate(len(encode(items))) for items in (asked, said))
     return Usage(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
-
-
-def is_cut(item: Item) -> bool:
-    """Whether an item was closed before it was finished, by an earlier take-over: nobody builds on it."""
-    return getattr(item, "status", None) in ("incomplete", "in_progress")

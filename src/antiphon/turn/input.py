@@ -109,7 +109,12 @@ def assemble(history: Sequence[Item], own: Sequence[Item]) -> list[Item]:
 
 def is_half_a_call(item: Item) -> bool:
     """Whether an item is a call that was cut: nobody can answer it, and it must not end a turn."""
-    return isinstance(item, CLIENT_CALLS) and getattr(item, "status", None) in ("incomplete", "in_progress")
+    return isinstance(item, CLIENT_CALLS) and is_cut(item)
+
+
+def is_cut(item: Item) -> bool:
+    """Whether an item was closed before it was finished: the turn that goes on does not build on it."""
+    return getattr(item, "status", None) in ("incomplete", "in_progress")
 
 
 def _check_pairs(items: Sequence[Item]) -> None:
