@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from antiphon.turn.deltas import (
+    Annotated,
     Arguments,
     Command,
     CommandOutput,
@@ -26,6 +27,7 @@ from antiphon.turn.deltas import (
 )
 from antiphon.turn.machine import Machine, OutOfOrder
 from antiphon.wire import items, response
+from antiphon.wire.content import UrlCitation
 from antiphon.wire.events import Event
 from antiphon.wire.struct import Opaque as OpaqueItem
 from tests.turn.telling import AT, ERROR, Ids, as_json, begun, finished, judged, names, opened, spoken
@@ -129,6 +131,10 @@ WRONG: dict[str, tuple[list[Delta], str]] = {
         [ItemStarted("a", CODE), Progress("a", "interpreting"), Arguments("a", "1")],
         "nothing more can be written",
     ),
+    "more code after it ran": (
+        [ItemStarted("a", CODE), Arguments("a", "1"), Progress("a", "interpreting"), Arguments("a", "2")],
+        "nothing more can be written",
+    ),
     "a command before its time": ([ItemStarted("a", SHELL), Command("a", 1, "ls")], "not at command 1"),
     "a command that was over": (
         [ItemStarted("a", SHELL), Command("a", 0, "ls"), Command("a", 1, "ls"), Command("a", 0, "ls")],
@@ -227,6 +233,17 @@ def test_the_response_of_a_running_machine_shows_what_was_said_so_far() -> None:
     (now,) = as_json([machine.fold.response()])
     assert (now["status"], now["output"][0]["status"]) == ("in_progress", "in_progress")
     assert now["output"][0]["content"][0]["text"] == "Half a"
+
+
+def test_a_response_that_was_shown_does_not_change_when_more_is_said() -> None:
+    machine, _ = begun()
+    page = UrlCitation(start_index=0, end_index=1, title="Fox", url="https://example.com")
+    said: list[Delta] = [Text("a"), Annotated(page)]
+    machine.feed(said)
+    shown = machine.fold.response()
+    before = as_json([shown])
+    machine.feed(said)
+    assert as_json([shown]) == before
 
 
 # Over several turns

@@ -194,6 +194,6 @@ def test_an_event_of_unknown_type_is_framed_under_its_own_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "a\rb", "\u0085"])
-def test_a_type_that_would_break_the_frame_is_no_name(name: str) -> None:
+def test_a_type_that_would_break_the_frame_is_not_its_name(name: str) -> None:
     event = Opaque({"type": name})
-    assert frame(event) == b"data: " + encode(event) + b"\n\n"
+    assert frame(event) == b"event: message\ndata: " + encode(event) + b"\n\n"

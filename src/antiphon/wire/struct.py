@@ -124,5 +124,5 @@ def tag_of(struct: type[Wire]) -> str:
 
 def type_of(value: Any) -> str:
     """The wire type of an item, a tool or a choice, also of one that we do not know or that has several spellings."""
-    tag = value.__struct_config__.tag if isinstance(value, Wire) else None
-    return tag if isinstance(tag, str) else str(value.type)
+    tag = type(value).__struct_config__.tag if isinstance(value, Wire) else None
+    return tag if isinstance(tag, str) else str(getattr(value, "type", ""))
