@@ -113,6 +113,22 @@ async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes):
         assert await connection.closed() == b""
 
 
+async def test_the_head_of_a_second_request_is_not_waited_for_either():
+    async with serving(head_timeout=SOON) as s, connected(s.port) as connection:
+        await connection.send(request("GET", "/health"))
+        assert (await connection.answer()).status == 200
+        await connection.send(b"GET /health HTTP/1.1\r\n")
+        assert (await connection.answer()).status == 408
+        assert await connection.closed() == b""
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending():
+    async with serving() as s, connected(s.port) as connection:
+        await connection.send(b"GET /v1/models HTTP/1.1\r\nX: " + b"a" * 20_000_000)
+        assert (await connection.answer()).error["code"] == "headers_too_large"
+        assert await connection.closed() == b""
+
+
 async def test_a_client_that_connects_and_says_nothing_is_not_waited_for():
     async with serving(head_timeout=SOON) as s, connected(s.port) as connection:
         assert await connection.closed() == b""
