@@ -14,7 +14,7 @@ from antiphon.engine.run import Run
 from antiphon.ports import Batch, Catalog, Written
 from antiphon.stores.sqlite import SQLiteStore
 from antiphon.testing import FakeClock, Only, ScriptedModel
-from antiphon.wire.errors import APIError
+from antiphon.wire.errors import APIError, Unavailable
 from antiphon.wire.request import decode_create
 from tests.stores.disk import TroubledStore
 
@@ -68,7 +68,10 @@ class Withholding(TroubledStore):
         self.withholds = False
         kept, self._kept = self._kept, []
         for batch, future in kept:
-            future.set_result(await super().write(batch))
+            try:
+                future.set_result(await super().write(batch))
+            except Unavailable as error:
+                future.set_exception(error)
 
 
 async def create(engine: Engine, **body: Any) -> Run:
@@ -90,15 +93,15 @@ async def read(engine: Engine, response_id: str, after: int = -1, include: Itera
 class Reader:
     """Reads a stream, and keeps what it got when it breaks."""
 
-    def __init__(self, engine: Engine, run: Run) -> None:
+    def __init__(self, data: AsyncIterator[bytes]) -> None:
         self.seen = b""
         self.error: APIError | None = None
-        self._task = asyncio.create_task(self._read(engine, run))
+        self._task = asyncio.create_task(self._read(data))
 
-    async def _read(self, engine: Engine, run: Run) -> None:
+    async def _read(self, data: AsyncIterator[bytes]) -> None:
         try:
-            async for data in engine.frames_of(run):
-                self.seen += data
+            async for chunk in data:
+                self.seen += chunk
         except APIError as error:
             self.error = error
 

@@ -8,9 +8,22 @@ import json
 import pytest
 
 from antiphon.testing import FakeClock, ScriptedModel, said
-from antiphon.turn.deltas import Text
+from antiphon.turn.deltas import ItemDone, ItemStarted, Text
+from antiphon.wire import items
 from antiphon.wire.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from tests.engine.stage import PROJECT, bytes_of, crash, create, events_of, read, retrieve, stage, text_of, types_of
+from tests.engine.stage import (
+    PROJECT,
+    Reader,
+    bytes_of,
+    crash,
+    create,
+    events_of,
+    read,
+    retrieve,
+    stage,
+    text_of,
+    types_of,
+)
 from tests.stores.disk import rows
 
 pytestmark = pytest.mark.anyio
@@ -89,7 +102,6 @@ async def test_cancel_in_the_same_moment_as_create_is_a_cancel(tmp_path):
     model = ScriptedModel()
     async with stage(tmp_path, model) as engine:
         run = await create(engine, background=True)
-        run.task.cancel()  # as a server that ends would
         assert (await cancel(engine, run))["status"] == "cancelled"
 
 
@@ -257,6 +269,23 @@ async def test_a_worker_that_has_lost_its_lease_stops_and_writes_nothing_more(tm
         assert model.open == 0
         assert before == (rows(tmp_path, "SELECT * FROM stretches"), rows(tmp_path, "SELECT response FROM responses"))
         assert rows(tmp_path, "SELECT owner FROM responses") == [("another",)]
+
+
+async def test_what_is_hidden_stays_hidden_while_nobody_works_on_it(tmp_path):
+    thought = items.Reasoning(summary=[], encrypted_content="c2VjcmV0")
+    script = Stop([ItemStarted(0, thought), ItemDone(0)])
+    async with stage(tmp_path, ScriptedModel(script)) as engine:
+        run = await create(engine, background=True)
+        await script.reached.wait()
+        await engine.store.release()
+        await engine.worker.beat()
+        with pytest.raises(Unavailable):
+            await run.result()
+        for include in ((), ("reasoning.encrypted_content",)):
+            reader = await Reader(await engine.follow(PROJECT, run.turn.response_id, -1, include)).end()
+            assert "Nobody works on" in reader.error.message
+            assert (b"c2VjcmV0" in reader.seen) == bool(include)
+            assert ("encrypted_content" in str(await retrieve(engine, run.turn.response_id, include))) == bool(include)
 
 
 async def test_a_worker_that_was_thought_dead_is_fenced_at_its_next_word(tmp_path):

@@ -73,6 +73,7 @@ async def test_a_client_that_leaves_at_once_leaves_nothing_running(tmp_path):
     async with stage(tmp_path) as engine:
         run = await create(engine, stream=True)
         engine.left(run)
+        assert (await run.result()).status == "cancelled"
         await asyncio.wait((run.task,))
         await engine.journal.idle()
         assert engine.runs == {}
@@ -199,7 +200,7 @@ async def test_background_responses_are_left_to_the_next_start_and_their_readers
     model, reached = hanging([Text("Half")])
     async with stage(tmp_path, model) as engine:
         run = await create(engine, background=True)
-        reader = Reader(engine, run)
+        reader = Reader(engine.frames_of(run))
         await reached.wait()
         await engine.aclose(grace=3600)
         await reader.end()

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from antiphon.engine import log as logs
 from antiphon.testing import FakeClock, ScriptedModel, said
 from antiphon.turn.deltas import Finished, Text
 from antiphon.wire.errors import Conflict, Unavailable
-from tests.engine.stage import PROJECT, Reader, create, events_of, read, retrieve, stage, text_of, types_of
+from tests.engine.stage import PROJECT, Reader, Withholding, create, events_of, read, retrieve, stage, text_of, types_of
 from tests.stores.disk import rows
 from tests.support import grammar
 
@@ -34,7 +35,7 @@ class Story:
 async def broken(engine, story, **body):
     """Let the disk fail in the middle of a response; returns what its reader has."""
     run = await create(engine, **body)
-    reader = Reader(engine, run)
+    reader = Reader(engine.frames_of(run))
     await story.half_said.wait()
     await engine.journal.barrier()
     engine.store.trouble.lasts = True
@@ -106,13 +107,28 @@ async def test_a_background_response_goes_on_when_the_store_works_again(tmp_path
         await engine.worker.sweep()
         assert engine.runs == {}
         await clock.advance(engine.options.lease + 1)
-        await asyncio.gather(*(engine.worker.sweep() for _ in range(3)))
-        assert len(engine.runs) == 1
+        await engine.worker.sweep()
         whole = await read(engine, run.turn.response_id)
         assert whole.startswith(reader.seen)
         grammar.check(events_of(whole))
         output = events_of(whole)[-1]["response"]["output"]
         assert [item["content"][0]["text"] for item in output] == ["First half", "First half, second half."]
+
+
+async def test_two_looks_at_a_time_take_a_response_over_once(tmp_path, monkeypatch):
+    story = Story()
+    async with stage(tmp_path, ScriptedModel(story)) as engine:
+        keep = engine.keep
+        run, _ = await broken(engine, story, background=True)
+        await asyncio.wait((run.task,))
+        engine.store.trouble.lasts = False
+        await engine.worker.sweep()
+        await engine.store.release()
+        kept = []
+        monkeypatch.setattr(engine, "keep", lambda *given, **options: kept.append(given) or keep(*given, **options))
+        await asyncio.gather(*(engine.worker.sweep() for _ in range(3)))
+        assert types_of(await read(engine, run.turn.response_id))[-1] == "response.completed"
+        assert len(kept) == 1
 
 
 async def test_it_is_looked_after_without_being_asked(tmp_path):
@@ -261,3 +277,21 @@ async def test_an_outage_at_the_end_of_the_process_does_not_keep_it_from_ending(
         whole = await read(engine, run.turn.response_id)
     grammar.check(events_of(whole))
     assert types_of(whole)[-1] == "response.completed"
+
+
+async def test_a_model_that_waits_for_the_store_is_closed_when_that_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "BACKLOG", 2_000)
+    store = Withholding(tmp_path)
+    model = ScriptedModel([[], *[[Text("x" * 1000)]] * 50])
+    async with stage(tmp_path, model, store=store) as engine:
+        run = await create(engine, stream=True)
+        await run.opened
+        store.withholds = True
+        for _ in range(300):
+            await asyncio.sleep(0)
+        assert run.log.is_full
+        store.trouble.lasts = True
+        await store.let_go()
+        await asyncio.wait((run.task,))
+        assert model.open == 0
+        assert isinstance(run.log.failure, Unavailable)

@@ -499,7 +499,7 @@ async def test_the_limit_counts_what_is_unpacked(fake: FakeUpstream) -> None:
         (b"{}", "application/json", False),
         (b"\xef\xbb\xbf \n{}", "text/plain", False),
         (b"[]", None, False),
-        (b"<html>", "text/html", False),
+        (b"<html>", "text/plain", False),
     ],
 )
 async def test_a_stream_is_known_by_its_type_or_its_first_bytes(
@@ -510,6 +510,13 @@ async def test_a_stream_is_known_by_its_type_or_its_first_bytes(
         with await upstream.open("/chat", b"{}") as answer:
             assert await answer.is_stream() is is_stream
             assert await answer.body() == body
+
+
+async def test_a_web_page_is_no_answer_and_is_called_what_it_is(fake: FakeUpstream) -> None:
+    fake.always(plain(200, b"<html>Sign in</html>", content_type="text/html"))
+    async with aclosing(connect(fake)) as upstream:
+        with pytest.raises(UpstreamMalformed, match="web page"):
+            await upstream.open("/chat", b"{}")
 
 
 async def test_a_line_that_is_too_long_is_malformed(fake: FakeUpstream) -> None:

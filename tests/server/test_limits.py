@@ -189,6 +189,17 @@ async def test_an_answer_before_the_body_leaves_the_connection_usable():
             assert (await connection.answer()).status == status
 
 
+async def test_a_connection_whose_request_was_answered_early_is_not_kept_for_ever():
+    async with serving(max_body=1_000) as s, connected(s.port) as connection:
+        await connection.send(JSON_HEAD + b"Content-Length: 2000\r\n\r\n")
+        assert (await connection.answer()).status == 413
+        (served,) = s.server.server_state.connections
+        await connection.send(b"x" * 2_000)
+        await until(lambda: served._in_head)
+        assert served._deadline is not None
+        assert served._deadline.when() > asyncio.get_running_loop().time() + served.options.body_timeout
+
+
 async def test_what_goes_on_coming_after_an_early_answer_has_a_deadline():
     async with serving(max_body=1_000, body_timeout=SOON) as s, connected(s.port) as connection:
         await connection.send(JSON_HEAD + b"Content-Length: 2000\r\n\r\nxxx")
@@ -477,6 +488,17 @@ async def test_who_comes_back_when_told_does_not_come_too_early(
 
 
 # Several requests on one connection
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_who_wants_the_connection_closed_gets_it_closed(version: str):
+    async with serving() as s, connected(s.port) as connection:
+        sent = request("GET", "/health", headers={"Connection": "close"} if version == "1.1" else None)
+        await connection.send(sent.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+        answer = await connection.answer()
+        assert answer.status == 200
+        assert answer.header("connection") == "close"
+        assert await connection.closed() == b""
 
 
 async def test_requests_that_come_at_once_are_answered_in_their_order():

@@ -65,7 +65,7 @@ def events(data: bytes) -> list[dict[str, Any]]:
 
 def _events(data: bytes) -> Iterable[dict[str, Any]]:
     for frame in data.decode().split("\n\n"):
-        lines = [line for line in frame.splitlines() if not line.startswith(":")]
+        lines = [line for line in frame.split("\n") if line and not line.startswith(":")]
         if lines:
             name, text = lines
             event = json.loads(text.removeprefix("data: "))

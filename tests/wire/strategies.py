@@ -91,8 +91,15 @@ OPAQUE = st.builds(
 )
 
 
+IMAGES = structs(content.InputImage, image_url=st.sampled_from(["https://x/a.png", "data:image/png;base64,aGk="]))
+FILES = structs(content.InputFile, file_data=st.sampled_from(["aGk=", "data:text/plain;base64,aGk="]))
+WHOLE = {"input_image": IMAGES, "input_file": FILES}
+"""Parts of which not any value will do."""
+
+
 def _parts(names: tuple[str, ...]) -> st.SearchStrategy[Any]:
-    return TEXT | st.lists(st.one_of(structs(content.PARTS[name]) for name in names), max_size=3)
+    parts = st.one_of(WHOLE[name] if name in WHOLE else structs(content.PARTS[name]) for name in names)
+    return TEXT | st.lists(parts, max_size=3)
 
 
 MESSAGES = structs(items.Message, role=st.just("assistant"), content=_parts(content.OUTPUT_PARTS)) | structs(

@@ -43,7 +43,7 @@ def test_an_id_of_null_is_no_id() -> None:
 
 
 def test_an_image_without_detail_is_looked_at_as_the_model_likes() -> None:
-    message = decode_item(b'{"role":"user","content":[{"type":"input_image","image_url":"u"}]}')
+    message = decode_item(b'{"role":"user","content":[{"type":"input_image","image_url":"https://u"}]}')
     assert message == items.Message(role="user", content=[content.InputImage(image_url="u", detail="auto")])
 
 
@@ -152,3 +152,20 @@ def test_an_item_of_another_server_that_is_not_what_we_know_is_kept_whole() -> N
     sent = b'{"type":"function_call","id":"fc_1","arguments":{"a":1}}'
     assert encode(keep_item(sent)) == sent
     assert keep_item(b'{"role":"user","content":"hi"}') == items.Message(role="user", content="hi")
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "input_image"}, "image_url"),
+        ({"type": "input_image", "image_url": "foo"}, "image_url"),
+        ({"type": "input_image", "image_url": "data:image/png;base64,!!!"}, "image_url"),
+        ({"type": "input_file"}, "file_data"),
+        ({"type": "input_file", "file_data": "not base64"}, "file_data"),
+        ({"type": "input_file", "file_data": "data:text/plain;base64,x"}, "file_data"),
+    ],
+)
+def test_an_image_or_a_file_that_is_none_is_refused_by_name(part: dict[str, str], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        decode_item({"role": "user", "content": [part]}, "input[3]")
+    assert refused.value.param == f"input[3].content[0].{param}"

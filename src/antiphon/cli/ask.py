@@ -60,7 +60,7 @@ def ask(
 
 def _whole(question: str | None) -> str:
     """The question, and after it what was piped in."""
-    piped = "" if sys.stdin.isatty() else sys.stdin.read().strip()
+    piped = "" if sys.stdin.isatty() else sys.stdin.buffer.read().decode(errors="replace").strip()
     text = "\n\n".join(filter(None, (question, piped)))
     if not text:
         fail('there is nothing to ask. Try: antiphon ask "What is a fugue?"', WRONG)

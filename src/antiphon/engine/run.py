@@ -260,6 +260,8 @@ class Run:
     def _fail(self, error: APIError) -> None:
         """A failure before the response exists is its creator's; after that it is the terminal event."""
         if not self.exists:
+            if error.status >= 500:
+                _log.warning("%s was refused by %s: %s", self.turn.response_id, self.model.name, error.message)
             self.opened.set_exception(error)
             self.opened.exception()  # whoever waits has it; if nobody does that is no defect
         elif not self.over and not self._is_broken():

@@ -338,6 +338,11 @@ class Upstream:
         except (OSError, _client_error()) as error:
             raise (_no_first_token() if waiting.expired() else _transport_error(error)) from error
         answer = Answer(response, watch, options, since=since, secret=secret)
+        if response.status == 200 and response.content_type == "text/html":
+            with answer:
+                raise UpstreamMalformed(
+                    "The upstream answered with a web page (text/html). Is base_url the address of its API, up to /v1?"
+                )
         if 200 <= response.status < 300 and response.status != 204:
             return answer
         with answer:

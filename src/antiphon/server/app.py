@@ -28,6 +28,7 @@ def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
     table: dict[str, dict[str, Row]] = {
         "/v1/responses": {"POST": (KEYED, responses.create)},
         "/v1/responses/input_tokens": {"POST": (KEYED, responses.input_tokens)},
+        "/v1/responses/compact": {"POST": (KEYED, _no_compaction)},
         "/v1/responses/{response_id}": {"GET": (KEYED, responses.retrieve), "DELETE": (KEYED, responses.delete)},
         "/v1/responses/{response_id}/cancel": {"POST": (KEYED, responses.cancel)},
         "/v1/responses/{response_id}/input_items": {"GET": (KEYED, responses.input_items)},
@@ -85,7 +86,27 @@ class Extra:
         raise MethodNotAllowed(f"Not allowed to {_asked(call)}.")
 
 
+async def _no_compaction(_: Call) -> None:
+    raise NotFound("Conversations are not compacted here.", code="not_served")
+
+
+ABSENT = {
+    "/v1/chat/completions": "Chat Completions are not served here; use POST /v1/responses.",
+    "/v1/conversations": "Conversations are not served here; use 'previous_response_id'.",
+    "/v1/files": "Files are not stored here; send their data in the input.",
+    "/v1/uploads": "Files are not stored here; send their data in the input.",
+    "/v1/vector_stores": "Vector stores are not served here.",
+    "/v1/embeddings": "Embeddings are not served here.",
+    "/v1/moderations": "Moderations are not served here.",
+    "/v1/batches": "Batches are not served here.",
+}
+"""Parts of OpenAI's API that clients ask for and this server does not have."""
+
+
 async def _unknown(call: Call) -> None:
+    for path, message in ABSENT.items():
+        if call.scope["path"] == path or call.scope["path"].startswith(f"{path}/"):
+            raise NotFound(message, code="not_served")
     raise NotFound(f"Unknown request URL: {_asked(call)}. Please check the URL for typos.", code="unknown_url")
 
 

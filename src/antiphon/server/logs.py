@@ -23,7 +23,13 @@ class OneLine(logging.Formatter):
         return json.dumps(fields)
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """A stream that cannot go on is broken off on purpose: to its client that says more than a proper end."""
+    return record.getMessage() != "ASGI callable returned without completing response."
+
+
 def one_line_each() -> None:
     """Have whatever the process logs to write it so."""
+    logging.getLogger("uvicorn.error").addFilter(is_news)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(OneLine())

@@ -6,6 +6,7 @@ Values that this server only carries from one side to the other are plain JSON (
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,6 +17,8 @@ from antiphon.wire.content import (
     OUTPUT_PARTS,
     PARTS,
     ComputerScreenshot,
+    InputFile,
+    InputImage,
     InputPart,
     Part,
     ReasoningText,
@@ -577,3 +580,40 @@ def _check_parts(message: Message, path: str) -> None:
         kind = _PART_TYPES[type(part)]
         if kind not in allowed:
             raise wrong_value(f"{path}.content[{index}]", kind, allowed)
+        match part:
+            case InputImage():
+                _check_image(part, f"{path}.content[{index}]")
+            case InputFile():
+                _check_file(part, f"{path}.content[{index}]")
+
+
+def _check_image(image: InputImage, path: str) -> None:
+    """An image has an address, its bytes, or an id."""
+    if not image.image_url:
+        if not image.file_id:
+            raise missing(f"{path}.image_url")
+    elif image.image_url.startswith("data:"):
+        _check_data(image.image_url, f"{path}.image_url")
+    elif not image.image_url.startswith(("http://", "https://")):
+        message = f"Invalid '{path}.image_url': expected a URL that begins with https://, http:// or data:."
+        raise InvalidRequest(message, param=f"{path}.image_url", code="invalid_value")
+
+
+def _check_file(file: InputFile, path: str) -> None:
+    """A file has its bytes, an address, or an id."""
+    if file.file_data:
+        _check_data(file.file_data, f"{path}.file_data")
+    elif not (file.file_url or file.file_id):
+        raise missing(f"{path}.file_data")
+
+
+def _check_data(data: str, param: str) -> None:
+    """Bytes are base64, in a `data:` URL or bare."""
+    head, comma, encoded = data.partition(",")
+    if not comma:
+        head, encoded = "", data
+    try:
+        if not head or head.endswith(";base64"):
+            a2b_base64(encoded.encode(), strict_mode=True)
+    except ValueError:
+        raise InvalidRequest(f"Invalid '{param}': it is not base64.", param=param, code="invalid_value") from None

@@ -16,8 +16,11 @@ async def list_models(call: Call) -> None:
 async def retrieve_model(call: Call) -> None:
     """GET /v1/models/{model}"""
     name = call.path["model"]
-    for model in await call.engine.catalog.models():
+    models = await call.engine.catalog.models()
+    for model in models:
         if model.id == name:
             await call.answer(encode(model))
             return
-    raise NotFound(f"The model '{name[:100]}' does not exist.", param="model", code="model_not_found")
+    listed = ", ".join(model.id for model in models)
+    message = f"The model '{name[:100]}' is not listed. Listed models: {listed}."
+    raise NotFound(message, param="model", code="model_not_found")

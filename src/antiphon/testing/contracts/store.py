@@ -306,10 +306,10 @@ class StoreContract:
             assert new is not None
             late = Batch(
                 changes=[Fact(1, 1, "kind", b"{}"), end(1, "item_x"), end(2)],
-                chunks=[chunk(1, 2, fence=old), chunk(0, 2, key=2)],
+                chunks=[Chunk(1, 1, log_of(1, 2, key=9), old), chunk(0, 2, key=2)],
             )
             assert (await store.write(late)).fenced == {1}
-            late = Batch(stretches=[chunk(0, 5, fence=old), chunk(2, 3, key=2)])
+            late = Batch(stretches=[Chunk(1, 1, log_of(1, 2, key=9), old), chunk(2, 3, key=2)])
             assert (await store.write(late)).fenced == {1}
             stored = await store.find(PROJECT, "resp_1")
             assert stored is not None
