@@ -44,7 +44,7 @@ def test_an_id_of_null_is_no_id() -> None:
 
 def test_an_image_without_detail_is_looked_at_as_the_model_likes() -> None:
     message = decode_item(b'{"role":"user","content":[{"type":"input_image","image_url":"https://u"}]}')
-    assert message == items.Message(role="user", content=[content.InputImage(image_url="u", detail="auto")])
+    assert message == items.Message(role="user", content=[content.InputImage(image_url="https://u", detail="auto")])
 
 
 def test_an_item_of_unknown_type_is_kept_whole() -> None:
