@@ -24,10 +24,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -84,7 +84,7 @@ class Outcome:
 
 
 class Server:
-    """`antiphon serve` in a process of its own."""
+    """`antiphon serve` in a process of its own; at the end of a `with` block there is none left."""
 
     def __init__(self, folder: Path, upstream: str, synchronous: str) -> None:
         self.folder = folder
@@ -96,6 +96,13 @@ class Server:
             f'[models.chat]\nbackend = "chat_completions"\nbase_url = "{upstream}"\nmodel = "local"\n'
         )
         self.process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.kill()
 
     @property
     def url(self) -> str:
@@ -149,6 +156,13 @@ async def log_after(http: aiohttp.ClientSession, server: Server, response_id: st
         return await answer.read()
 
 
+def endings(seen: Seen) -> list[str]:
+    """What a response may have become. The end of a foreground one may have been told and not been received."""
+    if seen.is_whole:
+        return [events(seen.data)[-1]["response"]["status"]]
+    return ["completed"] if seen.background else ["failed", "completed"]
+
+
 async def check(http: aiohttp.ClientSession, server: Server, seen: Seen, outcome: Outcome) -> None:
     """Compare what a client saw with what is there now."""
     rest = await log_after(http, server, seen.response_id, seen.count - 1)
@@ -164,12 +178,42 @@ async def check(http: aiohttp.ClientSession, server: Server, seen: Seen, outcome
     problem_list = grammar.violations(told)
     if problem_list:
         problem(f"{seen.response_id}: {problem_list[0]}")
-    expected = {"completed"} if seen.background or seen.is_whole else {"failed", "completed"}  # told, but not received
+    expected = endings(seen)
     final = told[-1].get("response", {})
     if final.get("status") not in expected:
-        problem(f"{seen.response_id}: ended with {told[-1]['type']}, not as {expected}")
-    elif final["status"] == "failed" and b"output_text.delta" in seen.data and not final["output"]:
-        problem(f"{seen.response_id}: the partial output is gone")
+        problem(f"{seen.response_id}: ended with {told[-1]['type']}, not as {' or '.join(expected)}")
+    elif final["status"] == "failed" and text_of(final) != "".join(deltas_of(told)):
+        problem(f"{seen.response_id}: the partial output is not what was told")
+
+
+def deltas_of(told: list[dict[str, Any]]) -> list[str]:
+    """The words of a stream."""
+    return [event["delta"] for event in told if event["type"] == "response.output_text.delta"]
+
+
+def text_of(response: dict[str, Any]) -> str:
+    """The words of a response."""
+    messages = [item for item in response["output"] if item["type"] == "message"]
+    return "".join(part["text"] for message in messages for part in message["content"])
+
+
+async def kill_and_compare(
+    http: aiohttp.ClientSession, server: Server, chance: random.Random, outcome: Outcome
+) -> None:
+    """Stream, kill after some events, start again, compare."""
+    server.start()
+    everyone = [Seen(number % 2 == 0, ("rehearsal", "chat")[number // 2 % 2]) for number in range(STREAMS)]
+    tasks = [asyncio.create_task(read(http, server, seen)) for seen in everyone]
+    moment = chance.randint(100, 100 * STREAMS)
+    await until(lambda: sum(seen.count for seen in everyone) >= moment, seconds=30)
+    server.kill()
+    await asyncio.gather(*tasks)
+    started = [seen for seen in everyone if seen.data]
+    outcome.cut = sum(not seen.is_whole for seen in started)
+    server.start()
+    await asyncio.gather(*(check(http, server, seen, outcome) for seen in started))
+    if code := server.stop():
+        outcome.problems.append(f"the server ended with {code}")
 
 
 async def one_round(folder: Path, seed: int, synchronous: str = "normal") -> Outcome:
@@ -178,34 +222,38 @@ async def one_round(folder: Path, seed: int, synchronous: str = "normal") -> Out
     outcome = Outcome()
     async with FakeUpstream() as upstream, aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         upstream.handler = lambda _: stream(chat_stream(WORDS)).paced(0.004)
-        server = Server(folder, upstream.base_url, synchronous)
-        server.start()
-        everyone = [Seen(number % 2 == 0, ("rehearsal", "chat")[number // 2 % 2]) for number in range(STREAMS)]
-        tasks = [asyncio.create_task(read(http, server, seen)) for seen in everyone]
-        moment = chance.randint(100, 100 * STREAMS)
-        await until(lambda: sum(seen.count for seen in everyone) >= moment, seconds=30)
-        server.kill()
-        await asyncio.gather(*tasks)
-        started = [seen for seen in everyone if seen.data]
-        outcome.cut = sum(not seen.is_whole for seen in started)
-        server.start()
-        await asyncio.gather(*(check(http, server, seen, outcome) for seen in started))
-        if code := server.stop():
-            outcome.problems.append(f"the server ended with {code}")
+        with Server(folder, upstream.base_url, synchronous) as server:
+            await kill_and_compare(http, server, chance, outcome)
     return outcome
 
 
+@dataclass
+class Sum:
+    """All rounds with one setting of `synchronous`."""
+
+    rounds: int = 0
+    cut: int = 0
+    events: int = 0
+    resumed: int = 0
+    problems: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self.rounds += 1
+        self.cut += outcome.cut
+        self.events += outcome.events
+        self.resumed += outcome.resumed
+        self.problems += len(outcome.problems)
+
+
 async def soak(rounds: int, synchronous: Sequence[str], seed: int) -> int:
-    """Many rounds with a line for each; returns how many had a problem."""
-    bad = cut = acknowledged = 0
+    """Many rounds with a line for each, and a table at the end; returns how many problems there were."""
+    sums = {mode: Sum() for mode in synchronous}
     begun = time.monotonic()
     for number in range(rounds):
         mode = synchronous[number % len(synchronous)]
         with tempfile.TemporaryDirectory() as folder:
             outcome = await one_round(Path(folder), seed + number, mode)
-        bad += bool(outcome.problems)
-        cut += outcome.cut
-        acknowledged += outcome.events
+        sums[mode].add(outcome)
         spent = time.monotonic() - begun
         print(
             f"round {number + 1}/{rounds} ({mode}): {outcome.cut} streams cut, {outcome.events} events acknowledged, "
@@ -214,8 +262,20 @@ async def soak(rounds: int, synchronous: Sequence[str], seed: int) -> int:
         )
         for problem in outcome.problems:
             print(f"  {problem}", flush=True)
-    print(f"{rounds} rounds: {cut} streams cut, {acknowledged} acknowledged events, {bad} rounds with problems")
-    return bad
+    print(table(sums))
+    return sum(each.problems for each in sums.values())
+
+
+def table(sums: Mapping[str, Sum]) -> str:
+    """The sums as they stand in docs/durability.md."""
+    lines = [
+        "| synchronous | rounds | streams cut | acknowledged events | events resumed | lost, changed or doubled |",
+        "|---|---|---|---|---|---|",
+    ]
+    for mode, each in sums.items():
+        figures = (each.rounds, each.cut, each.events, each.resumed, each.problems)
+        lines.append(" | ".join((f"| `{mode}`", *(f"{figure:,}" for figure in figures))) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from antiphon.engine import journal as journals
 from antiphon.engine import log as logs
 from antiphon.testing import FakeClock, ScriptedModel, said
 from antiphon.turn.deltas import Finished, Text
@@ -115,20 +116,21 @@ async def test_a_background_response_goes_on_when_the_store_works_again(tmp_path
         assert [item["content"][0]["text"] for item in output] == ["First half", "First half, second half."]
 
 
-async def test_two_looks_at_a_time_take_a_response_over_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("background", [True, False])
+async def test_two_looks_at_a_time_take_a_response_over_once(tmp_path, background):
     story = Story()
     async with stage(tmp_path, ScriptedModel(story)) as engine:
-        keep = engine.keep
-        run, _ = await broken(engine, story, background=True)
+        run, _ = await broken(engine, story, background=background, stream=True)
         await asyncio.wait((run.task,))
         engine.store.trouble.lasts = False
-        await engine.worker.sweep()
+        await engine.journal.rescue()
         await engine.store.release()
-        kept = []
-        monkeypatch.setattr(engine, "keep", lambda *given, **options: kept.append(given) or keep(*given, **options))
         await asyncio.gather(*(engine.worker.sweep() for _ in range(3)))
-        assert types_of(await read(engine, run.turn.response_id))[-1] == "response.completed"
-        assert len(kept) == 1
+        whole = await read(engine, run.turn.response_id)
+        await engine.journal.barrier()
+        assert await read(engine, run.turn.response_id) == whole
+    grammar.check(events_of(whole))
+    assert types_of(whole)[-1] == ("response.completed" if background else "response.failed")
 
 
 async def test_it_is_looked_after_without_being_asked(tmp_path):
@@ -281,6 +283,7 @@ async def test_an_outage_at_the_end_of_the_process_does_not_keep_it_from_ending(
 
 async def test_a_model_that_waits_for_the_store_is_closed_when_that_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(logs, "BACKLOG", 2_000)
+    monkeypatch.setattr(journals, "SPILL", 1_000)
     store = Withholding(tmp_path)
     model = ScriptedModel([[], *[[Text("x" * 1000)]] * 50])
     async with stage(tmp_path, model, store=store) as engine:
