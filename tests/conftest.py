@@ -6,6 +6,8 @@ from importlib.util import find_spec
 import pytest
 from hypothesis import settings
 
+from tests.support.watchdog import Watchdog
+
 KEPT = frozenset({"ANTIPHON_NODE", "ANTIPHON_NODE_MODULES", "ANTIPHON_CODEX"})
 """Where Node, its packages and Codex are. Tests that need them skip when these are not set."""
 
@@ -19,11 +21,17 @@ def is_provider_setting(name: str) -> bool:
     return name not in KEPT and (name.startswith(prefixes) or name.endswith("_API_KEY"))
 
 
-def pytest_configure() -> None:
-    """Forget the keys before any module of ours is imported, so that no test can spend them."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the keys before any module of ours is imported; watch for tests that hang."""
+    forget_keys()
+    config.pluginmanager.register(Watchdog())
+    settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def forget_keys() -> None:
+    """Let no test spend them."""
     for name in filter(is_provider_setting, list(os.environ)):
         del os.environ[name]
-    settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 @pytest.fixture(scope="session")

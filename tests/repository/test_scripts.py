@@ -115,6 +115,6 @@ def test_the_test_script_hides_the_keys_of_the_user_but_not_where_node_is(clone:
 def test_a_bare_pytest_hides_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (KEYS | {"ANTIPHON_CODEX": "/bin/codex"}).items():
         monkeypatch.setenv(name, value)
-    conftest.pytest_configure()
+    conftest.forget_keys()
     assert KEYS.keys() & os.environ.keys() == set()
     assert os.environ["ANTIPHON_CODEX"] == "/bin/codex"
