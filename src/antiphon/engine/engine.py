@@ -125,7 +125,7 @@ class Engine:
         response = settings.opened(
             request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
         )
-        turn = Turn(request=request, items=items, response_id=response_id)
+        turn = Turn(request=request, items=items, response_id=response_id, project=project)
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
         if left_out:

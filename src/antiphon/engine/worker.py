@@ -167,7 +167,7 @@ class Worker:
         except APIError as error:
             await self._close(stored, machine, error)
             return
-        turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts)
+        turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts, project=stored.project)
         run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
         run.hosted = Hosted(self.engine.tools, request)
         run.opened.set_result(None)

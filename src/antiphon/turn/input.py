@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from antiphon.turn.fold import with_id
+from antiphon.turn.trace import Trace
 from antiphon.turn.writers import row
 from antiphon.wire import items as wire
 from antiphon.wire.content import InputText, OutputText
@@ -37,6 +38,10 @@ class Turn(msgspec.Struct):
     """A half-said item to go on with; only for backends with `continues`."""
     number: int = 0
     """0, 1, 2… within a response."""
+    project: str = "default"
+    deadline: float | None = None
+    """When the response must be over, by the monotonic clock; carried through queues, retries and tools."""
+    trace: Trace = msgspec.field(default_factory=Trace)
 
 
 def effective(given: str | Sequence[Item], new_id: Callable[[str], str]) -> list[Item]:

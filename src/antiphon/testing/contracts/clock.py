@@ -43,3 +43,14 @@ class ClockContract:
         with pytest.raises(asyncio.CancelledError):
             await sleeping
         await pass_time(0.02)
+
+    async def test_a_call_comes_in_its_time_unless_it_is_cancelled(
+        self, clock: Clock, pass_time: Callable[[float], Awaitable[None]]
+    ) -> None:
+        called: list[str] = []
+        clock.call_later(0.02, lambda: called.append("kept"))
+        clock.call_later(0.02, lambda: called.append("cancelled")).cancel()
+        await asyncio.sleep(0)
+        assert called == []
+        await pass_time(0.03)
+        assert called == ["kept"]

@@ -1,0 +1,54 @@
+"""Trace: what happens around a response that the protocol has no word for.
+
+One trace goes with a response through all its turns. Whoever does something notes it here; nobody decides by it.
+Observers get it when the response is over. Times are monotonic, in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from antiphon.wire.response import Usage
+
+Outcome: TypeAlias = Literal["completed", "incomplete", "failed", "cancelled"]
+
+
+class Attempt(msgspec.Struct):
+    """One request to one upstream."""
+
+    upstream: str
+    """Where it went: the address of the upstream, or the name of a backend that has none."""
+    model: str
+    began: float
+    first_token: float | None = None
+    """Seconds from its beginning to its first output."""
+    took: float = 0.0
+    """Seconds from its beginning to its end."""
+    outcome: Outcome | None = None
+    """None while it runs."""
+    code: str | None = None
+    """The code of the error that ended it."""
+    usage: Usage | None = None
+    """What its upstream reported, or what was counted."""
+    is_hedge: bool = False
+    """Whether it ran beside another, to be faster."""
+
+
+class Trace(msgspec.Struct):
+    """What happened around one response."""
+
+    request_id: str = ""
+    began: float = 0.0
+    first_output: float | None = None
+    """When the first output was heard."""
+    queued: float = 0.0
+    """Seconds that the response waited for a place at an upstream."""
+    attempts: list[Attempt] = []
+    cache: Literal["", "miss", "hit", "shared"] = ""
+    """What the response cache did; `shared`: the answer to an equal request of the same moment was followed."""
+    tokens_saved: int = 0
+    """Input tokens that were left out of the context, estimated."""
+    notes: list[str] = []
+    """What was done to the request on its way, in words for people: the value of a header."""
