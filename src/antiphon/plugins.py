@@ -122,7 +122,8 @@ class Models:
         settings = self.settings[entry]
         upstream_name = settings.model if isinstance(settings, UpstreamSettings) else ""
         model = self._backend(entry).model(upstream_name or name)
-        return Choice(REHEARSAL if isinstance(settings, RehearsalSettings) else name, model)
+        told = REHEARSAL if isinstance(settings, RehearsalSettings) else name
+        return Choice(told, model, settings.total_timeout, settings.background_timeout)
 
     def _backend(self, entry: str) -> Backend:
         backend = self._backends.get(entry)

@@ -95,6 +95,10 @@ class Choice(msgspec.Struct):
     name: str
     """What the Response says that it is by."""
     model: Model
+    total: float = 0.0
+    """Seconds that a foreground response may take in all; 0: as long as it likes."""
+    background_total: float = 0.0
+    """The same for a background one."""
 
 
 class Catalog(Protocol):

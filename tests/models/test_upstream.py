@@ -341,19 +341,6 @@ async def test_silence_after_the_first_output_is_a_stall(fake: FakeUpstream) -> 
     assert caught.value.code == "upstream_stalled"
 
 
-async def test_an_answer_has_a_total_time_if_one_is_set(fake: FakeUpstream) -> None:
-    fake.always(stream(CHUNKS * 1000).paced(0.005))
-    async with aclosing(connect(fake, total_timeout=0.1)) as upstream:
-        with await upstream.open("/chat", b"{}") as answer:
-            answer.begun = True
-            with pytest.raises(UpstreamTimeout):
-                await read_all(answer)
-    async with aclosing(connect(fake, total_timeout=0.05)) as upstream:
-        fake.always(raw(b"", Ending.SILENCE))
-        with pytest.raises(UpstreamTimeout):
-            await ask(upstream)
-
-
 async def test_the_time_that_the_reader_takes_does_not_count(fake: FakeUpstream) -> None:
     fake.always(stream(CHUNKS))
     async with aclosing(connect(fake)) as upstream:

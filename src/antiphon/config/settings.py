@@ -67,6 +67,8 @@ class Secret:
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Bound: TypeAlias = Annotated[float, Meta(ge=0)]
+"""Seconds, or 0 for no bound."""
 
 
 class Table(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -124,6 +126,8 @@ class ModelSettings(Keyed, kw_only=True, frozen=True):
 
     backend: str
     context_window: Count | None = None
+    total_timeout: Bound = 3600.0
+    background_timeout: Bound = 0.0
 
 
 class RehearsalSettings(ModelSettings, kw_only=True, frozen=True):
@@ -143,7 +147,6 @@ class UpstreamSettings(ModelSettings, kw_only=True, frozen=True):
     connect_timeout: Seconds = 5.0
     first_token_timeout: Seconds = 600.0
     idle_timeout: Seconds = 300.0
-    total_timeout: Seconds | None = None
     max_line: Annotated[int, Meta(ge=1024)] = 16 * 2**20
     max_body: Annotated[int, Meta(ge=1024)] = 64 * 2**20
     max_error_body: Annotated[int, Meta(ge=1024)] = 64 * 2**10

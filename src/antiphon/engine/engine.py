@@ -20,7 +20,7 @@ from antiphon.ports import Catalog, Choice, Clock, Model, Record, Store, Stored,
 from antiphon.turn import frames, include, settings
 from antiphon.turn.input import Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
-from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable
+from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable, UpstreamTimeout
 from antiphon.wire.items import Item
 from antiphon.wire.request import CountTokens, CreateResponse, TurnRequest
 from antiphon.wire.response import Response, decode_response
@@ -126,6 +126,7 @@ class Engine:
             request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
         )
         turn = Turn(request=request, items=items, response_id=response_id, project=project)
+        turn.trace.began = self.clock.monotonic()
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
         if left_out:
@@ -138,7 +139,20 @@ class Engine:
         else:
             run.start(self.options.hold)
             self.track(run)
+        self.bound(run, choice)
         return run
+
+    def bound(self, run: Run, choice: Choice, age: float = 0.0) -> None:
+        """End a run that takes longer than its model allows. `age` is how long ago its response was created."""
+        total = choice.background_total if run.turn.request.background else choice.total
+        if not total:
+            return
+        left = max(0.0, total - age)
+        run.turn.deadline = self.clock.monotonic() + left
+        error = UpstreamTimeout(f"The response was not complete after {total:g} s.", code="deadline_exceeded")
+        timer = self.clock.call_later(left, lambda: run.end(Stop("failed", error)))
+        if run.task is not None:
+            run.task.add_done_callback(lambda _: timer.cancel())
 
     def _accept(self, request: CreateResponse) -> tuple[Choice, Hosted, tuple[str, ...]]:
         """The model for a request, its hosted tools, and the tools that are left out. Raises InvalidRequest."""

@@ -174,6 +174,7 @@ class Worker:
         run.gated = include.gates(fold.output())
         self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)
         self.submit(run, lambda run: self._prepare(run, stored))
+        self.engine.bound(run, choice, age=self.engine.clock.now() - stored.created_at)
 
     async def _close(self, stored: Stored, machine: Machine, error: APIError) -> None:
         """End a response that nobody runs."""

@@ -75,9 +75,6 @@ class UpstreamOptions(msgspec.Struct, kw_only=True):
     idle_timeout: float = 300.0
     """The longest silence after the first output."""
 
-    total_timeout: float | None = None
-    """From the request to the end of the answer."""
-
     max_line: int = 16 * 2**20
     """The longest line of an event stream."""
 
@@ -148,7 +145,6 @@ class Answer:
     __slots__ = (
         "_broken",
         "_content",
-        "_end",
         "_expired",
         "_finished",
         "_first_due",
@@ -179,8 +175,7 @@ class Answer:
         self._content = response.content
         self._watch = watch
         self._idle = options.idle_timeout
-        self._end = _NEVER if options.total_timeout is None else since + options.total_timeout
-        self._first_due = min(since + options.first_token_timeout, self._end)
+        self._first_due = since + options.first_token_timeout
         self._limit = options.max_body
         self._secret = secret
         self._splitter = SSESplitter(options.max_line)
@@ -208,7 +203,7 @@ class Answer:
             return head
         if self._broken is not None:
             raise self._broken
-        deadline = min(self._watch.now() + self._idle, self._end) if self.begun else self._first_due
+        deadline = self._watch.now() + self._idle if self.begun else self._first_due
         self.deadline = deadline
         if deadline < self._watch.due:
             self._watch.arm(deadline)
@@ -293,8 +288,6 @@ class Answer:
             self._content.set_exception(ConnectionResetError())
 
     def _expiry(self) -> APIError:
-        if self._watch.now() >= self._end:
-            return UpstreamTimeout("The upstream's answer took too long.")
         if self.begun:
             return UpstreamTimeout(f"The upstream fell silent for {self._idle:g} s.", code="upstream_stalled")
         return _no_first_token()
@@ -330,8 +323,7 @@ class Upstream:
         since = watch.now()
         secret = await self._key()
         options = self.options
-        patience = min(options.first_token_timeout, options.total_timeout or _NEVER)
-        waiting = asyncio.timeout_at(since + patience)
+        waiting = asyncio.timeout_at(since + options.first_token_timeout)
         try:
             async with waiting:
                 response = await self._send(path, body, self._headers(secret, headers))
