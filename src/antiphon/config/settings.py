@@ -20,7 +20,10 @@ __all__ = [
     "ChatSettings",
     "Config",
     "ConfigError",
+    "EmbeddingsSettings",
     "Keyed",
+    "LoggingSettings",
+    "MetricsSettings",
     "ModelSettings",
     "PluginSettings",
     "RehearsalSettings",
@@ -28,6 +31,7 @@ __all__ = [
     "Secret",
     "ServerSettings",
     "StoreSettings",
+    "TracingSettings",
     "UpstreamSettings",
 ]
 
@@ -118,6 +122,40 @@ class BackgroundSettings(Table, frozen=True):
     max_attempts: Count = 3
 
 
+class LoggingSettings(Table, frozen=True):
+    """`[logging]`"""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    requests: bool = True
+
+
+class MetricsSettings(Table, frozen=True):
+    """`[metrics]`"""
+
+    enabled: bool = True
+    open: bool = False
+
+
+class TracingSettings(Table, frozen=True):
+    """`[tracing]`"""
+
+    endpoint: str = ""
+
+
+class EmbeddingsSettings(Keyed, kw_only=True, frozen=True):
+    """`[embeddings."name"]`: a model that turns text into vectors, behind HTTP."""
+
+    base_url: str
+    model: str = ""
+    headers: dict[str, Secret] = {}
+    connect_timeout: Seconds = 5.0
+    timeout: Seconds = 60.0
+    max_body: Annotated[int, Meta(ge=1024)] = 64 * 2**20
+    max_error_body: Annotated[int, Meta(ge=1024)] = 64 * 2**10
+    verify: bool = True
+    ca_file: Path | None = None
+
+
 # Models
 
 
@@ -171,6 +209,7 @@ class ResponsesSettings(UpstreamSettings, kw_only=True, frozen=True):
     """A model behind another server of the Responses API."""
 
     store: bool = False
+    resume: bool = False
     tools_left_out: frozenset[str] = frozenset()
     encrypted_reasoning: bool = True
     plain_reasoning: bool = True
@@ -196,7 +235,11 @@ class Config(Struct, kw_only=True, frozen=True):
     server: ServerSettings
     store: StoreSettings = StoreSettings()
     background: BackgroundSettings = BackgroundSettings()
+    logging: LoggingSettings = LoggingSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     models: dict[str, ModelSettings] = {}
+    embeddings: dict[str, EmbeddingsSettings] = {}
     discovery: bool | None = None
     """Whether to look for models. None: where none are configured."""
     source: Path | None = msgspec.field(default=None)

@@ -20,24 +20,25 @@ from antiphon.models.responses_request import (
     ResponsesOptions,
     asked_for,
     count_body,
+    is_kept,
     left_out,
     lesson,
     response_body,
 )
+from antiphon.models.responses_source import PATH, Source
 from antiphon.models.responses_stream import ResponseReader
 from antiphon.models.responses_tokens import count_request, count_usage
 from antiphon.models.upstream import Answer, Upstream
 from antiphon.tokens import encoding_for
 from antiphon.turn.deltas import Delta, Usage
 from antiphon.turn.input import Turn
-from antiphon.wire.errors import APIError, InvalidRequest, ServerError, Unavailable, UpstreamMalformed
+from antiphon.wire.errors import InvalidRequest, ServerError, UpstreamMalformed
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.struct import encode
 
 __all__ = ["Responses", "ResponsesOptions"]
 
-_PATH = "/responses"
-_COUNT_PATH = "/responses/input_tokens"
+_COUNT_PATH = f"{PATH}/input_tokens"
 
 
 class Responses:
@@ -78,17 +79,16 @@ class Responses:
         counted; also when the answer breaks off after its first output.
         """
         answer, body = await self._open(turn)
-        with answer:
-            reader = ResponseReader(fault=answer.error, mark=self._reach.mark, asked=asked_for(turn.request).keys())
-            deltas = await _first_read(answer, reader)
+        reader = ResponseReader(fault=answer.error, mark=self._reach.mark, asked=asked_for(turn.request).keys())
+        with Source(self._upstream, answer, reader, keeps=is_kept(turn.request, self._options)) as source:
+            deltas = await source.first_read()
             while not reader.over:
-                answer.begun = answer.begun or reader.spoke
-                if answer.begun:
+                if reader.spoke:
                     yield deltas
                     deltas = []
-                deltas += await _read(answer, reader)
+                deltas += await source.read()
             if reader.failure is None:
-                answer.finish()
+                source.finish()
             elif not reader.spoke:
                 raise reader.failure
             if reader.usage is None:
@@ -121,7 +121,7 @@ class Responses:
         while True:
             body = encode(response_body(turn, self._options, reach))
             try:
-                return await self._upstream.open(_PATH, body), body
+                return await self._upstream.open(PATH, body, turn.trace.headers), body
             except InvalidRequest as refusal:
                 learned = lesson(refusal, turn.request, reach)
                 if learned is None:
@@ -147,28 +147,3 @@ class _Tokens(msgspec.Struct):
 
 
 _tokens = msgspec.json.Decoder(_Tokens).decode
-
-
-async def _first_read(answer: Answer, reader: ResponseReader) -> list[Delta]:
-    """The deltas of the first read; or all of them, if the upstream sent one JSON body instead of a stream."""
-    if await answer.is_stream():
-        return await _read(answer, reader)
-    return reader.whole(await answer.body())
-
-
-async def _read(answer: Answer, reader: ResponseReader) -> list[Delta]:
-    """The deltas of one read. A connection that fails is a failure of the answer, after what was said before."""
-    try:
-        events = await answer.events()
-    except APIError as error:
-        reader.failure = error
-        return []
-    if not events:
-        reader.failure = _cut(reader)
-    return reader.feed(events)
-
-
-def _cut(reader: ResponseReader) -> APIError:
-    if not reader.heard:
-        return UpstreamMalformed("The upstream's answer is empty.")
-    return Unavailable("The upstream closed the connection before its answer was complete.", code="upstream_cut")

@@ -38,6 +38,9 @@ class ResponsesOptions(UpstreamOptions, kw_only=True):
     store: bool = False
     """Whether the upstream stores its responses. It need not: it is sent the whole context each time."""
 
+    resume: bool = False
+    """Whether background responses are stored by the upstream, so that one whose connection broke is continued."""
+
     tools_left_out: frozenset[str] = frozenset()
     """Types of tools that the upstream refuses. They are not sent, and named to the client."""
 
@@ -86,17 +89,23 @@ def response_body(turn: Turn, options: ResponsesOptions, reach: Reach) -> Json:
     body = _settings(request, options)
     if include := _include(request, reach):
         body["include"] = include
+    kept = is_kept(request, options)
     if request.background:
-        body["background"] = False
+        body["background"] = kept
     return {
         "model": options.model,
         "input": sendable(turn.items, reach),
         **body,
         **options.extra_body,
         **_extra(request),
-        "store": options.store,
+        "store": options.store or kept,
         "stream": True,
     }
+
+
+def is_kept(request: CreateResponse, options: ResponsesOptions) -> bool:
+    """Whether the upstream keeps what it says, and says it also when nobody listens."""
+    return request.background and options.resume
 
 
 def count_body(turn: Turn, options: ResponsesOptions, reach: Reach) -> Json:

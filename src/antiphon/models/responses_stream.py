@@ -76,6 +76,8 @@ class ResponseReader:
         self.usage: Usage | None = None
         self.heard = False
         """Whether anything of a response was read."""
+        self.is_cut = False
+        """Whether it is the connection that failed, and not the answer."""
         self._fault = fault
         self._mark = mark
         self._asked = asked
@@ -117,6 +119,23 @@ class ResponseReader:
             self.failure = _malformed(error)
         self._before = events
         return out
+
+    def lose(self, error: APIError) -> None:
+        """The connection is lost."""
+        self.failure = error
+        self.is_cut = True
+
+    def mend(self) -> None:
+        """Another connection goes on behind `resume_point`."""
+        self.failure = None
+        self.is_cut = False
+        self._before = ()
+
+    @property
+    def resume_point(self) -> tuple[str, int] | None:
+        """The upstream's id of the response, and the number of the last event; None before the first, or without."""
+        response_id = self._noted.get("upstream_response_id")
+        return (response_id, self._next - 1) if response_id and self._is_numbered and self._next else None
 
     def whole(self, body: bytes) -> list[Delta]:
         """The deltas of a response that came as one JSON body, though a stream was asked for."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
 
 import msgspec
@@ -312,9 +312,10 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
         self._replacement: aiohttp.ClientSession | None = None
         self._watch: _Watch | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-        """POST JSON to `path` (below the base URL). Returns when the upstream has accepted: status 2xx.
+    async def open(self, path: str, body: bytes | None, headers: Mapping[str, str] | None = None) -> Answer:
+        """POST JSON to `path` (below the base URL), or GET it. Returns when the upstream has accepted: status 2xx.
 
         Raises the APIError of a refusal, Unavailable if nobody answers, UpstreamTimeout if not in time, and
         UpstreamMalformed for what is no HTTP.
@@ -345,8 +346,16 @@ class Upstream:
         with await self.open(path, body, {"Accept": "application/json"}) as answer:
             return await answer.body()
 
+    def afterwards(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that is left to do when an answer is no longer read."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def aclose(self) -> None:
         """Close all connections; answers that are being read end as if they had fallen silent."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LINGER)
         if self._watch is not None:
             self._watch.close()
         for session in (self._session, self._replacement):
@@ -372,7 +381,7 @@ class Upstream:
             headers["Authorization"] = f"Bearer {key}"
         return {**headers, **(more or {}), **self.options.headers}
 
-    async def _send(self, path: str, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
+    async def _send(self, path: str, body: bytes | None, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """Send, and send again on a new connection if a kept one was closed before any byte of an answer."""
         import aiohttp
 
@@ -380,20 +389,22 @@ class Upstream:
         if self._session is None:
             self._session = self._connect(keep=True)
         try:
-            return await self._post(self._session, path, body, headers, attempt)
+            return await self._request(self._session, path, body, headers, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             half_a_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
             if half_a_head or not attempt.reused:
                 raise
         if self._replacement is None:
             self._replacement = self._connect(keep=False)
-        return await self._post(self._replacement, path, body, headers, attempt)
+        return await self._request(self._replacement, path, body, headers, attempt)
 
-    async def _post(
-        self, session: aiohttp.ClientSession, path: str, body: bytes, headers: dict[str, str], attempt: _Attempt
+    async def _request(
+        self, session: aiohttp.ClientSession, path: str, body: bytes | None, headers: dict[str, str], attempt: _Attempt
     ) -> aiohttp.ClientResponse:
-        data = io.BytesIO(body) if len(body) > _LARGE else body  # sent in pieces, so that the loop is not held
-        return await session.post(
+        is_large = body is not None and len(body) > _LARGE
+        data = io.BytesIO(body) if body is not None and is_large else body  # in pieces, so that the loop is not held
+        ask = session.get if body is None else session.post
+        return await ask(
             self._base + path, data=data, headers=headers, allow_redirects=False, trace_request_ctx=attempt
         )
 

@@ -1,0 +1,157 @@
+"""A Responses upstream that keeps its background responses is continued when the connection breaks."""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing
+
+import pytest
+
+from antiphon.engine.ids import output_ids
+from antiphon.models import responses_source
+from antiphon.models.responses import Responses, ResponsesOptions
+from antiphon.turn.deltas import Finished, Text
+from antiphon.turn.input import Turn, effective
+from antiphon.wire.errors import APIError
+from antiphon.wire.request import CreateResponse
+from tests.support import response_events as told
+from tests.support.upstream import FakeUpstream, error_answer, json_answer, stream
+
+pytestmark = pytest.mark.anyio
+
+WORDS = "Hello there, you who read this over many connections."
+CHUNKS = told.responses_stream(told.message(WORDS))
+FRAMES = [frame + b"\n\n" for frame in b"".join(CHUNKS).split(b"\n\n") if frame]
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch):
+    monkeypatch.setattr(responses_source, "PAUSE", 0.0)
+
+
+class Keeper:
+    """An upstream that keeps what it said and gives the rest behind a number; each answer ends as `cut` says."""
+
+    def __init__(self, cut):
+        self.cut = cut
+        self.posted, self.resumed, self.cancelled = [], [], 0
+
+    def __call__(self, request):
+        if request.target.endswith("/cancel"):
+            self.cancelled += 1
+            return json_answer({"object": "response"})
+        if request.method == "POST":
+            self.posted.append(request.json())
+            return self.cut(stream(FRAMES), 0)
+        (after,) = re.findall(r"starting_after=(\d+)$", request.target)
+        self.resumed.append(int(after))
+        return self.cut(stream(FRAMES[int(after) + 1 :]), len(self.resumed))
+
+
+async def hear(fake, *, background=True, resume=True):
+    options = ResponsesOptions(base_url=fake.base_url, model="m", resume=resume)
+    turn = Turn(
+        request=CreateResponse(input="Hi", background=background), items=effective("Hi", output_ids("resp_" + "0" * 40))
+    )
+    heard, error = [], None
+    async with aclosing(Responses(options)) as model:
+        try:
+            async for batch in model.stream(turn):
+                heard += batch
+        except APIError as raised:
+            error = raised
+    return "".join(delta.text for delta in heard if isinstance(delta, Text)), heard, error
+
+
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+async def test_an_answer_that_is_cut_at_any_byte_is_heard_once_and_whole(framing):
+    whole = stream(FRAMES, framing=framing)
+    for at in range(whole.after(FRAMES[0]), len(whole.wire), 7):
+        async with FakeUpstream() as fake:
+            keeper = fake.handler = Keeper(lambda answer, number, cut=whole.cut_after(at): answer if number else cut)
+            text, heard, error = await hear(fake)
+            assert (text, error) == (WORDS, None), at
+            assert isinstance(heard[-1], Finished)
+            assert len(keeper.posted) == 1
+            assert keeper.cancelled == 0
+
+
+@pytest.mark.parametrize("break_off", ["cut_after", "reset_after"])
+async def test_it_is_continued_as_often_as_it_goes_on(break_off):
+    def a_little(answer, number):
+        at = len(answer.head) + sum(map(len, [step.data for step in answer.steps[:3]])) + 5
+        return getattr(answer, break_off)(at) if len(answer.steps) > 4 else answer
+
+    async with FakeUpstream() as fake:
+        keeper = fake.handler = Keeper(a_little)
+        text, _, error = await hear(fake)
+    assert (text, error) == (WORDS, None)
+    assert keeper.resumed == sorted(set(keeper.resumed))
+    assert len(keeper.resumed) > 2
+
+
+async def test_an_upstream_that_says_nothing_new_is_given_up_and_told_so():
+    async with FakeUpstream() as fake:
+
+        def nothing_new(answer, number):
+            return answer.cut_after(len(answer.head) + (0 if number else 1000))
+
+        keeper = fake.handler = Keeper(nothing_new)
+        _, _, error = await hear(fake)
+        assert getattr(error, "code", None) == "upstream_cut"
+        assert len(keeper.resumed) == responses_source.TRIES
+        assert keeper.cancelled == 1
+
+
+async def test_one_that_has_forgotten_the_response_is_not_asked_again():
+    async with FakeUpstream() as fake:
+
+        def forgotten(answer, number):
+            return error_answer(404, "No such response.") if number else answer.cut_after(len(answer.head) + 1000)
+
+        keeper = fake.handler = Keeper(forgotten)
+        _, _, error = await hear(fake)
+    assert getattr(error, "code", None) == "upstream_cut"
+    assert len(keeper.resumed) == 1
+
+
+async def test_one_that_is_busy_or_away_for_a_moment_is_asked_again():
+    async with FakeUpstream() as fake:
+
+        def away(answer, number):
+            match number:
+                case 0:
+                    return answer.cut_after(len(answer.head) + 1000)
+                case 1:
+                    return error_answer(503, "Away.")
+                case 2:
+                    return error_answer(429, "Busy.")
+            return answer
+
+        fake.handler = Keeper(away)
+        text, _, error = await hear(fake)
+    assert (text, error) == (WORDS, None)
+
+
+async def test_a_listener_that_leaves_stops_the_upstream():
+    async with FakeUpstream() as fake:
+        keeper = fake.handler = Keeper(lambda answer, _: answer.stall_after(answer.after(b"you")))
+        options = ResponsesOptions(base_url=fake.base_url, model="m", resume=True)
+        turn = Turn(request=CreateResponse(input="Hi", background=True), items=[])
+        async with aclosing(Responses(options)) as model, aclosing(model.stream(turn)) as batches:
+            await anext(batches)
+        await fake.received(2)
+        assert keeper.cancelled == 1
+
+
+@pytest.mark.parametrize(
+    ("background", "resume", "kept"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+async def test_only_background_responses_are_kept_and_only_where_it_is_configured(background, resume, kept):
+    async with FakeUpstream() as fake:
+        keeper = fake.handler = Keeper(lambda answer, number: answer.cut_after(len(answer.head) + 1000))
+        _, _, error = await hear(fake, background=background, resume=resume)
+        assert error is not None
+    (body,) = keeper.posted
+    assert (body.get("background", False), body["store"]) == (kept, kept)
+    assert bool(keeper.resumed) == kept
