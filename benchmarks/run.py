@@ -49,8 +49,14 @@ base_url = "http://127.0.0.1:{upstream}/v1"
 
 [store]
 synchronous = "{synchronous}"
+
+[logging]
+requests = {watched}
+
+[metrics]
+enabled = {watched}
 """
-HARNESS, BARE = "harness alone", "bare"
+HARNESS, BARE, UNWATCHED = "harness alone", "bare", "NORMAL, no monitoring"
 HEADER = ("scenario", "journal", "measured", "goal", "met", "bare", "ratio to bare", "harness alone", "load busy")
 
 
@@ -77,6 +83,7 @@ class Bench:
     length: Length
     command: str
     cores: Cores
+    monitoring: str = "on"
     results: list[dict[str, Any]] = field(default_factory=list)
 
     def start_upstream(self, stack: ExitStack) -> Server:
@@ -93,14 +100,17 @@ class Bench:
         self.record_start(server, BARE, "once")
         return server
 
-    def start_antiphon(self, stack: ExitStack, upstream: Server, synchronous: str) -> Server:
-        port, config = free_port(), self.folder / f"{synchronous}.toml"
-        config.write_text(CONFIG.format(port=port, upstream=upstream.port, synchronous=synchronous))
-        data = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"data-{synchronous}-", dir=self.folder))
+    def start_antiphon(self, stack: ExitStack, upstream: Server, synchronous: str, *, watched: bool) -> Server:
+        name = synchronous if watched else f"{synchronous}-unwatched"
+        port, config = free_port(), self.folder / f"{name}.toml"
+        settings = {"port": port, "upstream": upstream.port, "synchronous": synchronous}
+        config.write_text(CONFIG.format(**settings, watched=str(watched).lower()))
+        data = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"data-{name}-", dir=self.folder))
         places = {"port": port, "data": data, "config": config, "upstream": upstream.port}
         command = [part.format(**places) for part in shlex.split(self.command)]
-        server = stack.enter_context(running(f"antiphon-{synchronous}", command, port, self.cores.server, self.folder))
-        self.record_start(server, f"stored, {synchronous.upper()}", "rehearsal")
+        server = stack.enter_context(running(f"antiphon-{name}", command, port, self.cores.server, self.folder))
+        label = f"stored, {synchronous.upper()}"
+        self.record_start(server, label if watched == (self.monitoring != "off") else UNWATCHED, "rehearsal")
         return server
 
     def record_start(self, server: Server, label: str, model: str) -> None:
@@ -131,15 +141,20 @@ class Bench:
         with ExitStack() as stack:
             upstream = self.start_upstream(stack)
             bare = Target(BARE, self.start_bare(stack, upstream))
-            normal = self.start_antiphon(stack, upstream, NORMAL)
-            full = self.start_antiphon(stack, upstream, FULL)
+            watched = self.monitoring != "off"
+            normal = self.start_antiphon(stack, upstream, NORMAL, watched=watched)
+            full = self.start_antiphon(stack, upstream, FULL, watched=watched)
             kept, unkept = Target("stored, NORMAL", normal, stored=True), Target("unstored", normal)
-            fully = Target("stored, FULL", full, stored=True)
+            own = [kept, unkept, Target("stored, FULL", full, stored=True)]
+            if self.monitoring == "both":
+                blind = self.start_antiphon(stack, upstream, NORMAL, watched=False)
+                own.insert(1, Target(UNWATCHED, blind, stored=True))
             for scenario in scenarios:
-                for target in (Target(HARNESS, upstream, chat=True), bare, kept, unkept, fully):
+                for target in (Target(HARNESS, upstream, chat=True), bare, *own):
                     self.measure(scenario, target, upstream)
-            for target in (bare, kept, fully):
-                self.record_peak(target)
+            for target in (bare, *own):
+                if target is not unkept:
+                    self.record_peak(target)
 
 
 def stats(upstream: Server) -> dict[str, int]:
@@ -238,6 +253,12 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seconds", type=float, help="length of each window (5)")
     made.add_argument("--pinning", choices=("both", "pinned", "unpinned"), default="both", help="where processes run")
+    made.add_argument(
+        "--monitoring",
+        choices=("on", "off", "both"),
+        default="on",
+        help="whether each request has a log line and metrics (on); both: the stored one without them, too",
+    )
     made.add_argument("--json", action="store_true", help="print all that was measured, as JSON")
     made.add_argument("--folder", type=Path, help="where data is written: on the disk to be measured (a temporary one)")
     made.add_argument(
@@ -263,7 +284,7 @@ def run_all(arguments: argparse.Namespace, scenarios: Sequence[Scenario], length
     with tempfile.TemporaryDirectory(prefix="antiphon-bench-", dir=arguments.folder) as folder:
         programs = compile_programs(Path(folder))
         for cores in pinnings(arguments.pinning):
-            bench = Bench(Path(folder), programs, length, arguments.server, cores)
+            bench = Bench(Path(folder), programs, length, arguments.server, cores, arguments.monitoring)
             bench.run(scenarios)
             results += bench.results
     return results

@@ -6,13 +6,16 @@ One contract suite a Protocol (`antiphon.testing`, `tests/contracts`) runs on ev
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
 
+from antiphon.policy.verdict import Passage, Verdict
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
+from antiphon.turn.report import Answered, Began, Report
+from antiphon.wire.embeddings import CreateEmbeddings, EmbeddingList
 from antiphon.wire.items import FunctionCall
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import ModelObject
@@ -99,6 +102,55 @@ class Choice(msgspec.Struct):
     """Seconds that a foreground response may take in all; 0: as long as it likes."""
     background_total: float = 0.0
     """The same for a background one."""
+
+
+class Embedder(Protocol):
+    """A model that turns text into vectors."""
+
+    @property
+    def address(self) -> str:
+        """Where it is; for logs and metrics."""
+        ...
+
+    def name_for(self, asked: str) -> str:
+        """The upstream's name for the model that was asked for."""
+        ...
+
+    async def embed(self, request: CreateEmbeddings, headers: Mapping[str, str]) -> EmbeddingList:
+        """One vector for each text of the request, in their order. `headers` go to the upstream too.
+
+        Raises an APIError with the meaning of the upstream's failure.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Moderator(Protocol):
+    """Who judges what is asked of models, and what they say."""
+
+    @property
+    def window(self) -> int:
+        """Characters that it wants to judge at a time. 0: whatever there is, and it answers at once."""
+        ...
+
+    @property
+    def overlap(self) -> int:
+        """Characters that are held back of a text that goes on, and judged again with what follows."""
+        ...
+
+    def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict | Awaitable[Verdict]:
+        """One verdict on all of them: at once, or later. Images are URLs; who sees none leaves them out.
+
+        A verdict that comes later may be an APIError instead. A cancelled task stops the work at once.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections. The moderator is not used again."""
+        ...
 
 
 class Catalog(Protocol):
@@ -271,6 +323,29 @@ class Store(Protocol):
         ...
 
 
+class ResponseCache(Protocol):
+    """Answers that may be said again, by project and key. What is kept may be gone at any time; nobody rests on it.
+
+    All methods raise Unavailable (503) as a store does.
+    """
+
+    async def get(self, project: str, key: bytes) -> bytes | None:
+        """What was kept under a key of a project, as long as its time is not over. It counts as used now."""
+        ...
+
+    def put(self, project: str, key: bytes, data: bytes, until: float) -> Future[None]:
+        """Keep data until a Unix time, in place of what was there.
+
+        Each project has the same number of bytes; beyond that what was used least recently goes. What is larger than
+        all of it is not kept.
+        """
+        ...
+
+    def remove(self, project: str, key: bytes) -> Future[None]:
+        """Keep it no longer."""
+        ...
+
+
 class Clock(Protocol):
     """Time: wall time for what people read, monotonic time for what is measured."""
 
@@ -296,4 +371,23 @@ class Timer(Protocol):
 
     def cancel(self) -> None:
         """Let it not come."""
+        ...
+
+
+class Observer(Protocol):
+    """Who looks on: logs, metrics, traces. It alters nothing, and what it raises is logged and hurts nobody.
+
+    It is told on the event loop, when work begins and when it is over, never for a delta; so it must be quick.
+    """
+
+    def began(self, work: Began) -> None:
+        """A response, or other work, begins."""
+        ...
+
+    def ended(self, report: Report) -> None:
+        """It is over. Told once for each that began, save those that another process takes over."""
+        ...
+
+    def answered(self, request: Answered) -> None:
+        """An HTTP request was answered; before or after the end of the work that was done for it."""
         ...

@@ -28,7 +28,7 @@ def test_no_command_shows_the_help(antiphon):
     assert "Start with: antiphon serve" in antiphon().output
 
 
-@pytest.mark.parametrize("command", ["serve", "ask", "models", "replay", "doctor", "connect"])
+@pytest.mark.parametrize("command", ["serve", "ask", "models", "replay", "status", "doctor", "connect"])
 def test_the_help_of_each_command_has_examples(antiphon, command):
     help_text = antiphon(command, "--help").stdout
     assert f"\n  antiphon {command}" in help_text

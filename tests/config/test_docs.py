@@ -10,6 +10,9 @@ import pytest
 from antiphon.config import settings
 from antiphon.config.load import load
 from antiphon.plugins import GROUP
+from antiphon.policy.breaker import BreakerSettings
+from antiphon.policy.hedge import HedgeSettings
+from antiphon.policy.retry import RetrySettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<default>.*?) \| (?P<meaning>.+) \|$", re.MULTILINE)
@@ -19,6 +22,22 @@ SECTIONS = {
     "[server]": settings.ServerSettings,
     "[store]": settings.StoreSettings,
     "[background]": settings.BackgroundSettings,
+    "[cache]": settings.CacheSettings,
+    "[logging]": settings.LoggingSettings,
+    "[metrics]": settings.MetricsSettings,
+    "[tracing]": settings.TracingSettings,
+    '[embeddings."name"]': settings.EmbeddingsSettings,
+    "[prices]": settings.PricesSettings,
+    "[retry]": RetrySettings,
+    "[breaker]": BreakerSettings,
+    "[hedging]": HedgeSettings,
+    "route": settings.RouteSettings,
+    "[moderation]": settings.ModerationSettings,
+    '[moderators."name"]': settings.ModeratorSettings,
+    "rules": settings.RulesSettings,
+    "upstream and judge": settings.WindowedSettings,
+    "upstream": settings.UpstreamModeratorSettings,
+    "judge": settings.JudgeSettings,
     '[models."name"]': settings.ModelSettings,
     "rehearsal": settings.RehearsalSettings,
     "chat_completions and responses": settings.UpstreamSettings,

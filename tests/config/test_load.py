@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from antiphon.config.load import VARIABLES, environment, load
+from antiphon.config.load import TABLES, VARIABLES, environment, load
 from antiphon.config.settings import (
     ChatSettings,
     Config,
@@ -57,7 +57,7 @@ def test_a_flag_that_was_not_given_and_an_empty_variable_outweigh_nothing(tmp_pa
 
 def test_every_setting_outside_of_models_has_a_variable(tmp_path):
     config = load(environ=NO_ENVIRONMENT, folder=tmp_path)
-    settings = {f"{table}.{name}" for table in ("server", "store", "background") for name in _names(config, table)}
+    settings = {f"{table}.{name}" for table in TABLES for name in _names(config, table)}
     assert {*settings, "discovery"} == set(VARIABLES.values())
 
 
@@ -208,7 +208,7 @@ def test_no_secret_is_shown_by_printing_the_configuration(tmp_path):
 
 CHAT = '[models.m]\nbackend = "chat_completions"\nbase_url = "http://h/v1"\n'
 
-OURS = '"rehearsal", "chat_completions", "responses"'
+OURS = '"rehearsal", "route", "chat_completions", "responses"'
 
 MISTAKES = {
     "an unknown table": ("[servers]\nport = 1", 'servers: there is no such table or setting; did you mean "server"?'),
@@ -248,6 +248,48 @@ MISTAKES = {
         '[models.m]\nbase_url = "http://h/v1"',
         f'models."m".backend: expected the name of a backend: {OURS}, or that of a plug-in',
     ),
+    "a route to itself": (
+        '[models.r]\nbackend = "route"\nmodels = ["r"]',
+        'models."r".models[0]: a route cannot lead to itself; name the models',
+    ),
+    "a route to another route": (
+        '[models.a]\nbackend = "route"\nmodels = ["b"]\n[models.b]\nbackend = "route"\nmodels = ["a"]',
+        "models.\"a\".models[0]: 'b' is a route too; name the models",
+    ),
+    "a route to nowhere": (
+        '[models.r]\nbackend = "route"\nmodels = ["well"]\n[models.wel]\nbackend = "rehearsal"',
+        'models."r".models[0]: there is no model \'well\'; did you mean "wel"?',
+    ),
+    "a route that names a model twice": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal", "rehearsal"]',
+        "models.\"r\".models[1]: 'rehearsal' is named twice",
+    ),
+    "a route without models": (
+        '[models.r]\nbackend = "route"\nmodels = []',
+        'models."r".models: expected array of length >= 1',
+    ),
+    "a weight for a model that is not there": (
+        '[models.r]\nbackend = "route"\norder = "weighted"\nmodels = ["rehearsal"]\nweights = { rehersal = 1 }',
+        'models."r".weights: \'rehersal\' is none of the route\'s models; did you mean "rehearsal"?',
+    ),
+    "weights that do not count": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal"]\nweights = { rehearsal = 1 }',
+        'models."r".weights: weights count where order = "weighted", but it is "first"',
+    ),
+    "no weight above 0": (
+        '[models.r]\nbackend = "route"\norder = "weighted"\nmodels = ["rehearsal"]\nweights = { rehearsal = 0 }',
+        'models."r".weights: at least one model needs a weight above 0',
+    ),
+    "a route for every other name": (
+        '[models."*"]\nbackend = "route"\nmodels = ["rehearsal"]',
+        'models."*": a route needs a name of its own: its models are sent their own names',
+    ),
+    "a negative limit": (
+        '[models.m]\nbackend = "rehearsal"\nmax_concurrency = -1',
+        'models."m".max_concurrency: expected int >= 0',
+    ),
+    "an impossible ratio": ("[breaker]\nratio = 1.5", "breaker.ratio: expected float <= 1.0"),
+    "no attempt at all": ("[retry]\nattempts = 0", "retry.attempts: expected int >= 1"),
     "no address": ('[models.m]\nbackend = "responses"', 'models."m".base_url: must be set'),
     "an unknown option of a backend": (
         CHAT + "thinktags = true",

@@ -15,6 +15,7 @@ from antiphon.config.settings import (
     PluginSettings,
     RehearsalSettings,
     ResponsesSettings,
+    RouteSettings,
     Secret,
     UpstreamSettings,
 )
@@ -155,7 +156,7 @@ async def test_a_backend_of_others_is_an_entry_point_that_takes_its_settings(mon
     settings = PluginSettings(backend="moonshine", options={"phase": "full"})
     models = Models({"m": settings})
     assert seen == []
-    assert models.choose("m").model is model
+    assert [line.model for line in models.choose("m").model.lines] == [model]
     assert models.choose("m").name == "m"
     assert seen == [settings]
 
@@ -282,5 +283,65 @@ async def test_closing_closes_every_backend_that_was_made(monkeypatch):
 
 
 def test_our_backends_are_those_that_have_settings():
-    kinds = (RehearsalSettings, UpstreamSettings, PluginSettings)
+    kinds = (RehearsalSettings, RouteSettings, UpstreamSettings, PluginSettings)
     assert all(issubclass(kind, kinds) for kind in plugins.BACKENDS.values())
+
+
+# Routes
+
+
+def route(*models: str, **more: object) -> RouteSettings:
+    return RouteSettings(backend="route", models=models, **more)
+
+
+def test_a_route_is_the_lines_of_its_models():
+    models = Models({"a": chat(), "b": responses(), "r": route("b", "a", "rehearsal")})
+    lines = models.choose("r").model.lines
+    assert [line.model.name for line in lines] == ["b", "a", "rehearsal"]
+    assert models.choose("r").name == "r"
+    (alone,) = models.choose("a").model.lines
+    assert alone.breaker is lines[1].breaker
+    assert alone.budget is lines[1].budget
+    assert lines[0].budget is lines[1].budget  # one address
+    assert lines[0].breaker is not lines[1].breaker
+
+
+def test_models_of_one_address_share_its_places():
+    models = Models({"a": chat(max_concurrency=2), "b": chat(max_concurrency=2), "c": chat("http://127.0.0.1:8/v1")})
+    a, b, c = (models.choose(name).model.lines[0] for name in "abc")
+    assert a.queue is b.queue
+    assert a.queue is not None
+    assert a.queue.admission.limit == 2
+    assert c.queue is None
+
+
+def test_weights_belong_to_the_route_and_not_to_the_model():
+    models = Models({"a": chat(), "b": chat(), "r": route("a", "b", order="weighted", weights={"a": 9.0})})
+    assert [line.weight for line in models.choose("r").model.lines] == [9.0, 1.0]
+    assert models.choose("a").model.lines[0].weight == 1.0
+
+
+def test_the_cheapest_is_known_by_its_price():
+    openai = "https://api.openai.com/v1"
+    models = Models({"gpt-5": chat(openai), "gpt-5-nano": chat(openai), "r": route("gpt-5", "gpt-5-nano")})
+    dear, cheap = (line.price() for line in models.choose("r").model.lines)
+    assert dear > cheap > 0
+
+
+def test_what_rehearsal_rehearses_is_not_tried_again():
+    assert not hasattr(Models({}).choose("rehearsal").model, "lines")
+
+
+@pytest.mark.parametrize("text", ["#", "teapot"])
+def test_a_fault_that_cannot_be_rehearsed_is_refused_at_the_start(tmp_path, text):
+    file = tmp_path / "antiphon.toml"
+    file.write_text(f'[models.m]\nbackend = "rehearsal"\nfault = "{text}"\n')
+    with pytest.raises(ConfigError, match=r'antiphon\.toml: models\."m"\.fault: expected one of: 400'):
+        compose(load(file=file, environ={}), {}, servers=())
+
+
+def test_a_route_to_a_model_that_was_not_found_is_refused_at_the_start(tmp_path):
+    file = tmp_path / "antiphon.toml"
+    file.write_text('discovery = true\n[models.r]\nbackend = "route"\nmodels = ["qwen3"]\n')
+    with pytest.raises(ConfigError, match=r"models: there is no model 'qwen3', and none was found"):
+        compose(load(file=file, environ={}), {}, servers=())

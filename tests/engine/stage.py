@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from antiphon.engine.engine import Engine, EngineSettings
+from antiphon.engine.moderation import Moderation
 from antiphon.engine.run import Run
 from antiphon.ports import Batch, Catalog, Written
 from antiphon.stores.sqlite import SQLiteStore
@@ -30,13 +31,14 @@ async def stage(
     *,
     clock: FakeClock | None = None,
     store: SQLiteStore | None = None,
+    moderation: Moderation | None = None,
     **settings: Any,
 ) -> AsyncIterator[Engine]:
     """A started engine. What still runs at the end of the block is left as it is."""
     clock = clock or FakeClock()
     catalog = Only(model or ScriptedModel()) if model is None or isinstance(model, ScriptedModel) else model
     store = store or TroubledStore(folder, now=clock.now)
-    engine = Engine(catalog, store, clock, EngineSettings(**{"hold": NEVER, **settings}))
+    engine = Engine(catalog, store, clock, EngineSettings(**{"hold": NEVER, **settings}), moderation=moderation)
     await engine.start()
     try:
         yield engine

@@ -68,7 +68,8 @@ async def test_an_answer_that_is_cut_at_any_byte_is_heard_once_and_whole(framing
     whole = stream(FRAMES, framing=framing)
     for at in range(whole.after(FRAMES[0]), len(whole.wire), 7):
         async with FakeUpstream() as fake:
-            keeper = fake.handler = Keeper(lambda answer, number, cut=whole.cut_after(at): answer if number else cut)
+            first = [whole.cut_after(at)]
+            keeper = fake.handler = Keeper(lambda answer, number, first=first: answer if number else first[0])
             text, heard, error = await hear(fake)
             assert (text, error) == (WORDS, None), at
             assert isinstance(heard[-1], Finished)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from antiphon.observe.logs import OneLine
 from antiphon.plugins import Models
-from antiphon.server.logs import OneLine
 from antiphon.stores.sqlite import DATABASE
 from antiphon.testing import Only, ScriptedModel
 from antiphon.wire.errors import LONGEST_MESSAGE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ import aiohttp
 
 from antiphon.engine.clock import SystemClock
 from antiphon.engine.engine import Engine, EngineSettings
-from antiphon.ports import Catalog, Clock
+from antiphon.engine.moderation import Moderation
+from antiphon.engine.report import Cost
+from antiphon.ports import Catalog, Clock, Embedder, Observer
 from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
 from antiphon.server.run import Server, listen
@@ -80,13 +82,26 @@ async def serving(
     folder: Path | None = None,
     clock: Clock | None = None,
     settings: EngineSettings | None = None,
+    moderation: Moderation | None = None,
+    observers: Sequence[Observer] = (),
+    cost: Cost | None = None,
+    embedders: Mapping[str, Embedder] | None = None,
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """Serve a scripted model, or a whole catalog, until the end of the block."""
     catalog = Only(model or ScriptedModel()) if model is None or isinstance(model, ScriptedModel) else model
     with tempfile.TemporaryDirectory() as made:
         store = SQLiteStore(folder or Path(made))
-        engine = Engine(catalog, store, clock or SystemClock(), settings or EngineSettings())
+        engine = Engine(
+            catalog,
+            store,
+            clock or SystemClock(),
+            settings or EngineSettings(),
+            observers=observers,
+            cost=cost,
+            embedders=embedders,
+            moderation=moderation,
+        )
         await engine.start()
         listener = listen("127.0.0.1", 0)
         ready = asyncio.Event()

@@ -13,6 +13,7 @@ from antiphon.cli.doctor import doctor
 from antiphon.cli.models import models
 from antiphon.cli.replay import replay
 from antiphon.cli.serve import serve
+from antiphon.cli.status import status
 
 __all__ = ["app"]
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (serve, ask, models, replay, doctor, connect):
+for _command in (serve, ask, models, replay, status, doctor, connect):
     app.command()(_command)
 
 

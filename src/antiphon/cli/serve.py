@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from antiphon.config.settings import Config
     from antiphon.engine.engine import Engine
-    from antiphon.plugins import Models
+    from antiphon.observe.metrics import Metrics
+    from antiphon.plugins import Models, Monitoring
     from antiphon.server.call import ServerOptions
 
 
@@ -89,7 +90,8 @@ def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[
 def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None]) -> None:
     from antiphon.config.addresses import base_url_of
     from antiphon.config.settings import ConfigError
-    from antiphon.plugins import compose
+    from antiphon.observe.logs import set_level
+    from antiphon.plugins import compose, monitoring
     from antiphon.server.run import listen
     from antiphon.server.run import serve as run
     from antiphon.stores.sqlite import DataFolderInUse
@@ -99,14 +101,17 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
     listener = _listen(listen, server.host, server.port)
     port = listener.getsockname()[1]
     address = base_url_of(server.host, port)
+    set_level(settings.logging.level)
     try:
         catalog = compose(settings, environ, own_port=port, created=int(time.time()))
+        monitored = monitoring(settings, environ, catalog.names(), catalog.upstreams)
         run(
-            lambda: engine_of(settings, catalog, address),
-            options_of(settings, key),
+            lambda: engine_of(settings, catalog, address, monitored),
+            options_of(settings, key, monitored.metrics),
             listener,
             lambda _: out(welcome(settings, catalog, address, keyed=key() is not None)),
         )
+        monitored.close()
     except ConfigError as error:
         fail(str(error), WRONG)
     except (DataFolderInUse, Unavailable) as error:
@@ -134,15 +139,18 @@ def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
 # Composition
 
 
-def engine_of(settings: Config, catalog: Models, address: str) -> Engine:
+def engine_of(settings: Config, catalog: Models, address: str, monitored: Monitoring) -> Engine:
     """The engine over the store in the data folder."""
     from antiphon.engine.clock import SystemClock
+    from antiphon.engine.costs import Costs
     from antiphon.engine.engine import Engine, EngineSettings
+    from antiphon.plugins import answers_of, embedders
     from antiphon.stores.sqlite import SQLiteStore
 
     server, background = settings.server, settings.background
     owner = f"process {os.getpid()}, which serves {address}"
     store = SQLiteStore(server.data, synchronous=settings.store.synchronous, owner=owner)
+    catalog.answers = answers_of(settings, store)
     options = EngineSettings(
         hold=server.hold,
         on_disconnect=server.on_disconnect,
@@ -150,10 +158,19 @@ def engine_of(settings: Config, catalog: Models, address: str) -> Engine:
         lease=background.lease,
         max_attempts=background.max_attempts,
     )
-    return Engine(catalog, store, SystemClock(), options)
+    return Engine(
+        catalog,
+        store,
+        SystemClock(),
+        options,
+        observers=monitored.observers,
+        cost=Costs(catalog.prices),
+        embedders=embedders(settings),
+        moderation=catalog.moderation,
+    )
 
 
-def options_of(settings: Config, key: Callable[[], str | None]) -> ServerOptions:
+def options_of(settings: Config, key: Callable[[], str | None], metrics: Metrics | None = None) -> ServerOptions:
     """How the HTTP side behaves. On loopback only local names are answered, and those that are allowed besides."""
     from antiphon.config.addresses import is_loopback
     from antiphon.server.call import ServerOptions
@@ -171,6 +188,8 @@ def options_of(settings: Config, key: Callable[[], str | None]) -> ServerOptions
         done_marker=server.done_marker,
         max_body=server.max_body,
         grace=server.shutdown_grace,
+        metrics=metrics,
+        metrics_open=settings.metrics.open,
     )
 
 

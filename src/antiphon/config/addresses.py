@@ -26,7 +26,7 @@ def base_url_of(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/v1" if ":" in host else f"http://{host}:{port}/v1"
 
 
-_SUFFIXES: Final = ("/chat/completions", "/responses", "/models")
+_SUFFIXES: Final = ("/chat/completions", "/responses", "/models", "/embeddings")
 
 
 def fault_of(base_url: str) -> str:

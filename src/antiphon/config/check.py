@@ -4,12 +4,34 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeAlias
 
 from antiphon.config.addresses import fault_of
-from antiphon.config.settings import KEY_FIELDS, Config, ConfigError, Keyed, UpstreamSettings
+from antiphon.config.convert import nearest
+from antiphon.config.rules import rules_of
+from antiphon.config.settings import (
+    KEY_FIELDS,
+    Config,
+    ConfigError,
+    EmbeddingsSettings,
+    JudgeSettings,
+    Keyed,
+    ModeratorSettings,
+    RouteSettings,
+    RulesSettings,
+    UpstreamModeratorSettings,
+    UpstreamSettings,
+)
+from antiphon.policy.prices import Prices, PricesError
 
 __all__ = ["check"]
+
+Reached: TypeAlias = UpstreamSettings | EmbeddingsSettings | UpstreamModeratorSettings
+"""What is reached over HTTP."""
+
+BUILT_IN_MODERATOR: Final = "rules"
+"""The moderator that is always there, unless another has its name."""
 
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
@@ -23,6 +45,55 @@ def check(config: Config, source: str) -> None:
         if isinstance(model, UpstreamSettings):
             _check_address(model, source, key)
             _check_headers(model, source, key)
+        if isinstance(model, RouteSettings):
+            _check_route(config, name, model, source)
+    for name, embedder in config.embeddings.items():
+        key = f'embeddings."{name}"'
+        _check_key(embedder, source, key)
+        _check_address(embedder, source, key)
+        _check_headers(embedder, source, key)
+    check_moderation(config, source)
+    _check_cache(config, source)
+    if config.tracing.endpoint and (reason := fault_of(config.tracing.endpoint)):
+        raise ConfigError(source, "tracing.endpoint", reason)
+    _check_prices(config.prices.file, source)
+
+
+def _check_cache(config: Config, source: str) -> None:
+    settings, known = config.cache, {*config.models, "rehearsal"}
+    if settings.max_entry_bytes > settings.max_bytes:
+        reason = f"an answer of {settings.max_entry_bytes} bytes does not fit into max_bytes, {settings.max_bytes}"
+        raise ConfigError(source, "cache.max_entry_bytes", reason)
+    for name in settings.models:
+        if name not in known and "*" not in known and not config.discovers:
+            raise ConfigError(source, "cache.models", f"there is no model {name!r}{nearest(name, known)}")
+
+
+def check_moderation(config: Config, source: str) -> None:
+    """Raises ConfigError for a moderator that does not exist, or that cannot work."""
+    policy, known = config.moderation, config.moderators
+    if policy.moderator is not None and policy.moderator not in {*known, BUILT_IN_MODERATOR}:
+        reason = f"there is no moderator {policy.moderator!r}{nearest(policy.moderator, known)}"
+        raise ConfigError(source, "moderation.moderator", reason)
+    for side in ("input", "output"):
+        if getattr(policy, side) != "off" and policy.moderator is None and not known:
+            raise ConfigError(source, f"moderation.{side}", 'there is no moderator: add a table [moderators."name"]')
+    for name, moderator in known.items():
+        _check_moderator(config, moderator, source, f'moderators."{name}"')
+
+
+def _check_moderator(config: Config, moderator: ModeratorSettings, source: str, key: str) -> None:
+    _check_key(moderator, source, key)
+    match moderator:
+        case RulesSettings():
+            rules_of(moderator, source, key)
+        case UpstreamModeratorSettings():
+            _check_address(moderator, source, key)
+            _check_headers(moderator, source, key)
+        case JudgeSettings(model=model):
+            if model not in {*config.models, "rehearsal", "*"} and "*" not in config.models and not config.discovers:
+                reason = f"there is no model {model!r}{nearest(model, config.models)}"
+                raise ConfigError(source, f"{key}.model", reason)
 
 
 def _check_key(settings: Keyed, source: str, key: str) -> None:
@@ -39,13 +110,50 @@ def _check_key(settings: Keyed, source: str, key: str) -> None:
         raise ConfigError(source, f"{key}.api_key_command", "expected a command, got nothing")
 
 
-def _check_address(model: UpstreamSettings, source: str, key: str) -> None:
+def _check_prices(file: Path | None, source: str) -> None:
+    """The price file is read here once for its mistakes; they are told with its own name and lines."""
+    if file is None:
+        return
+    if not file.is_file():
+        raise ConfigError(source, "prices.file", f"there is no file {file.name}")
+    try:
+        Prices.load(file)
+    except PricesError as error:
+        raise ConfigError(error.place, error.key, error.reason) from error
+
+
+def _check_route(config: Config, name: str, route: RouteSettings, source: str) -> None:
+    """A route leads to models, each once; so it can lead into no loop."""
+    key = f'models."{name}"'
+    if name == "*":
+        raise ConfigError(source, key, "a route needs a name of its own: its models are sent their own names")
+    for place, target in enumerate(route.models):
+        where = f"{key}.models[{place}]"
+        if isinstance(config.models.get(target), RouteSettings):
+            reason = "a route cannot lead to itself" if target == name else f"{target!r} is a route too"
+            raise ConfigError(source, where, f"{reason}; name the models")
+        if target == "*" or (target not in config.models and target != "rehearsal" and not config.discovers):
+            raise ConfigError(source, where, f"there is no model {target!r}{nearest(target, config.models)}")
+        if target in route.models[:place]:
+            raise ConfigError(source, where, f"{target!r} is named twice")
+    for target in route.weights:
+        if target not in route.models:
+            reason = f"{target!r} is none of the route's models{nearest(target, route.models)}"
+            raise ConfigError(source, f"{key}.weights", reason)
+    if route.weights and route.order != "weighted":
+        reason = f'weights count where order = "weighted", but it is "{route.order}"'
+        raise ConfigError(source, f"{key}.weights", reason)
+    if not any(route.weights.get(target, 1.0) for target in route.models):
+        raise ConfigError(source, f"{key}.weights", "at least one model needs a weight above 0")
+
+
+def _check_address(model: Reached, source: str, key: str) -> None:
     reason = fault_of(model.base_url)
     if reason:
         raise ConfigError(source, f"{key}.base_url", reason)
 
 
-def _check_headers(model: UpstreamSettings, source: str, key: str) -> None:
+def _check_headers(model: Reached, source: str, key: str) -> None:
     for name, value in model.headers.items():
         if not _TOKEN.fullmatch(name):
             raise ConfigError(source, f"{key}.headers", f"{name!r} is not the name of a header")

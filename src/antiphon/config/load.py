@@ -4,9 +4,9 @@ The file is the one that is named (`--config`, `$ANTIPHON_CONFIG`), else `antiph
 `antiphon/antiphon.toml` in the user's configuration folder; there need not be one. Paths in the file are relative to
 the file, all others to the working folder.
 
-Every setting outside of `[models]` has a variable: `ANTIPHON_PORT` for `server.port`, `ANTIPHON_STORE_SYNCHRONOUS` for
-`store.synchronous`, `ANTIPHON_DISCOVERY`. An empty variable is no variable. A `.env` file in the working folder is read
-as if its variables were set, where they are not.
+Every setting outside of `[models]` and `[embeddings]` has a variable: `ANTIPHON_PORT` for `server.port`,
+`ANTIPHON_STORE_SYNCHRONOUS` for `store.synchronous`, `ANTIPHON_DISCOVERY`. An empty variable is no variable. A `.env`
+file in the working folder is read as if its variables were set, where they are not.
 """
 
 from __future__ import annotations
@@ -26,16 +26,28 @@ from antiphon.config.convert import as_struct, as_type, nearest
 from antiphon.config.settings import (
     BACKENDS,
     KEY_FIELDS,
+    MODERATORS,
     BackgroundSettings,
+    CacheSettings,
     Config,
     ConfigError,
+    EmbeddingsSettings,
     Keyed,
+    LoggingSettings,
+    MetricsSettings,
     ModelSettings,
+    ModerationSettings,
+    ModeratorSettings,
     PluginSettings,
+    PricesSettings,
     Secret,
     ServerSettings,
     StoreSettings,
+    TracingSettings,
 )
+from antiphon.policy.breaker import BreakerSettings
+from antiphon.policy.hedge import HedgeSettings
+from antiphon.policy.retry import RetrySettings
 
 __all__ = ["FILE", "VARIABLES", "environment", "find_file", "load"]
 
@@ -47,6 +59,15 @@ TABLES: Final[dict[str, type[msgspec.Struct]]] = {
     "server": ServerSettings,
     "store": StoreSettings,
     "background": BackgroundSettings,
+    "cache": CacheSettings,
+    "logging": LoggingSettings,
+    "metrics": MetricsSettings,
+    "tracing": TracingSettings,
+    "moderation": ModerationSettings,
+    "prices": PricesSettings,
+    "retry": RetrySettings,
+    "breaker": BreakerSettings,
+    "hedging": HedgeSettings,
 }
 
 
@@ -98,6 +119,12 @@ def load(
     base = source.parent if source else folder
     tables: Raw = {table: as_struct(raw.get(table, {}), struct, name, table, base) for table, struct in TABLES.items()}
     models = {model: _model(name, model, sent, base) for model, sent in raw.get("models", {}).items()}
+    tables["embeddings"] = {
+        model: _embeddings(name, model, sent, base) for model, sent in raw.get("embeddings", {}).items()
+    }
+    tables["moderators"] = {
+        each: _moderator(name, each, sent, base) for each, sent in raw.get("moderators", {}).items()
+    }
     if "discovery" in raw:
         tables["discovery"] = as_type(raw["discovery"], bool, name, "discovery", base)
     return _settled(Config(**tables, models=models, source=source), name, environ)
@@ -129,7 +156,7 @@ def _read(path: Path) -> Raw:
 
 
 def _check_tables(source: str, raw: Raw) -> None:
-    known = (*TABLES, "models", "discovery")
+    known = (*TABLES, "models", "embeddings", "moderators", "discovery")
     for key, value in raw.items():
         if key not in known:
             raise ConfigError(source, key, f"there is no such table or setting{nearest(key, known)}")
@@ -153,6 +180,25 @@ def _model(source: str, name: str, sent: Any, base: Path) -> ModelSettings:
     given = {field: value for field, value in sent.items() if field in common}
     given["options"] = {field: value for field, value in sent.items() if field not in common}
     return as_struct(given, PluginSettings, source, key, base)
+
+
+def _embeddings(source: str, name: str, sent: Any, base: Path) -> EmbeddingsSettings:
+    key = f'embeddings."{name}"'
+    if not isinstance(sent, dict):
+        raise ConfigError(source, key, f"expected a table, [{key}]")
+    if not name:
+        raise ConfigError(source, key, "a model needs a name")
+    return as_struct(sent, EmbeddingsSettings, source, key, base)
+
+
+def _moderator(source: str, name: str, sent: Any, base: Path) -> ModeratorSettings:
+    key = f'moderators."{name}"'
+    if not isinstance(sent, dict) or not name:
+        raise ConfigError(source, key, f"expected a table with a name, [{key}]")
+    kind = sent.get("kind")
+    if kind not in MODERATORS:
+        raise ConfigError(source, f"{key}.kind", f"expected one of {', '.join(MODERATORS)}")
+    return as_struct(sent, MODERATORS[kind], source, key, base)
 
 
 # What outweighs it
@@ -226,7 +272,13 @@ def _settled(config: Config, source: str, environ: Mapping[str, str]) -> Config:
     check(config, source)
     server = _with_key(config.server, source, "server", environ)
     models = {name: _with_key(model, source, f'models."{name}"', environ) for name, model in config.models.items()}
-    return msgspec.structs.replace(config, server=server, models=models)
+    embeddings = {
+        name: _with_key(model, source, f'embeddings."{name}"', environ) for name, model in config.embeddings.items()
+    }
+    moderators = {
+        name: _with_key(each, source, f'moderators."{name}"', environ) for name, each in config.moderators.items()
+    }
+    return msgspec.structs.replace(config, server=server, models=models, embeddings=embeddings, moderators=moderators)
 
 
 def _with_key(settings: Any, source: str, key: str, environ: Mapping[str, str]) -> Any:

@@ -13,26 +13,41 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from antiphon.policy.breaker import BreakerSettings
+from antiphon.policy.hedge import HedgeSettings
+from antiphon.policy.retry import RetrySettings
+from antiphon.policy.route import Order
+
 __all__ = [
     "BACKENDS",
     "KEY_FIELDS",
+    "MODERATORS",
     "BackgroundSettings",
+    "CacheSettings",
     "ChatSettings",
     "Config",
     "ConfigError",
     "EmbeddingsSettings",
+    "JudgeSettings",
     "Keyed",
     "LoggingSettings",
     "MetricsSettings",
     "ModelSettings",
+    "ModerationSettings",
+    "ModeratorSettings",
     "PluginSettings",
+    "PricesSettings",
     "RehearsalSettings",
     "ResponsesSettings",
+    "RouteSettings",
+    "RulesSettings",
     "Secret",
     "ServerSettings",
     "StoreSettings",
     "TracingSettings",
+    "UpstreamModeratorSettings",
     "UpstreamSettings",
+    "WindowedSettings",
 ]
 
 
@@ -142,6 +157,12 @@ class TracingSettings(Table, frozen=True):
     endpoint: str = ""
 
 
+class PricesSettings(Table, frozen=True):
+    """`[prices]`"""
+
+    file: Path | None = None
+
+
 class EmbeddingsSettings(Keyed, kw_only=True, frozen=True):
     """`[embeddings."name"]`: a model that turns text into vectors, behind HTTP."""
 
@@ -156,6 +177,76 @@ class EmbeddingsSettings(Keyed, kw_only=True, frozen=True):
     ca_file: Path | None = None
 
 
+class ModerationSettings(Table, frozen=True):
+    """`[moderation]`: the operator's policy for every response."""
+
+    input: Literal["off", "score", "block"] = "off"
+    output: Literal["off", "score", "block"] = "off"
+    moderator: str | None = None
+    fail: Literal["closed", "open"] = "closed"
+
+
+class ModeratorSettings(Keyed, kw_only=True, frozen=True):
+    """What each `[moderators."name"]` may say."""
+
+    kind: Literal["rules", "upstream", "judge"]
+
+
+class RulesSettings(ModeratorSettings, kw_only=True, frozen=True):
+    """Words and patterns by category."""
+
+    words: dict[str, tuple[str, ...]] = {}
+    patterns: dict[str, tuple[str, ...]] = {}
+    file: Path | None = None
+    reach: Annotated[int, Meta(ge=1, le=4096)] = 128
+
+
+class WindowedSettings(ModeratorSettings, kw_only=True, frozen=True):
+    """A moderator that takes its time."""
+
+    window: Annotated[int, Meta(ge=1)] = 400
+    overlap: Annotated[int, Meta(ge=0)] = 100
+    threshold: Annotated[float, Meta(gt=0, le=1)] | None = None
+    timeout: Seconds = 30.0
+
+
+class UpstreamModeratorSettings(WindowedSettings, kw_only=True, frozen=True):
+    """A server with POST /moderations."""
+
+    base_url: str
+    model: str = "omni-moderation-latest"
+    headers: dict[str, Secret] = {}
+    connect_timeout: Seconds = 5.0
+    verify: bool = True
+    ca_file: Path | None = None
+
+
+class JudgeSettings(WindowedSettings, kw_only=True, frozen=True):
+    """A model that is asked."""
+
+    model: str
+    policy: str = ""
+
+
+MODERATORS: Final[dict[str, type[ModeratorSettings]]] = {
+    "rules": RulesSettings,
+    "upstream": UpstreamModeratorSettings,
+    "judge": JudgeSettings,
+}
+"""The kinds of moderators and their settings."""
+
+
+class CacheSettings(Table, frozen=True):
+    """`[cache]`"""
+
+    enabled: bool = False
+    ttl: Seconds = 3600.0
+    max_bytes: Count = 256 * 2**20
+    max_entry_bytes: Count = 2**20
+    models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+
 # Models
 
 
@@ -164,14 +255,28 @@ class ModelSettings(Keyed, kw_only=True, frozen=True):
 
     backend: str
     context_window: Count | None = None
+    optimise: tuple[Literal["deduplicate", "stable_prefix"], ...] = ()
     total_timeout: Bound = 3600.0
     background_timeout: Bound = 0.0
+    max_concurrency: Annotated[int, Meta(ge=0)] = 0
+    max_queue: Annotated[int, Meta(ge=0)] = 100
+    adaptive_concurrency: bool = False
+    hedging: bool = False
 
 
 class RehearsalSettings(ModelSettings, kw_only=True, frozen=True):
     """The built-in model."""
 
     tokens_per_second: Annotated[float, Meta(ge=0)] = 0.0
+    fault: str = ""
+
+
+class RouteSettings(ModelSettings, kw_only=True, frozen=True):
+    """A name that stands for other models."""
+
+    models: Annotated[tuple[str, ...], Meta(min_length=1)]
+    order: Order = "first"
+    weights: dict[str, Annotated[float, Meta(ge=0)]] = {}
 
 
 class UpstreamSettings(ModelSettings, kw_only=True, frozen=True):
@@ -223,6 +328,7 @@ class PluginSettings(ModelSettings, kw_only=True, frozen=True):
 
 BACKENDS: Final[dict[str, type[ModelSettings]]] = {
     "rehearsal": RehearsalSettings,
+    "route": RouteSettings,
     "chat_completions": ChatSettings,
     "responses": ResponsesSettings,
 }
@@ -235,9 +341,16 @@ class Config(Struct, kw_only=True, frozen=True):
     server: ServerSettings
     store: StoreSettings = StoreSettings()
     background: BackgroundSettings = BackgroundSettings()
+    cache: CacheSettings = CacheSettings()
     logging: LoggingSettings = LoggingSettings()
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
+    prices: PricesSettings = PricesSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    hedging: HedgeSettings = HedgeSettings()
+    moderation: ModerationSettings = ModerationSettings()
+    moderators: dict[str, ModeratorSettings] = {}
     models: dict[str, ModelSettings] = {}
     embeddings: dict[str, EmbeddingsSettings] = {}
     discovery: bool | None = None

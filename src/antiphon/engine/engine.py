@@ -10,16 +10,20 @@ from typing import Literal
 import msgspec
 
 from antiphon.engine import ids
+from antiphon.engine.embed import Embeddings
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
+from antiphon.engine.moderation import Moderation
+from antiphon.engine.report import Cost, Observers, began_of, report_of
 from antiphon.engine.run import Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
 from antiphon.engine.worker import Worker
-from antiphon.ports import Catalog, Choice, Clock, Model, Record, Store, Stored, Tool
+from antiphon.ports import Catalog, Choice, Clock, Embedder, Model, Observer, Record, Store, Stored, Tool
 from antiphon.turn import frames, include, settings
-from antiphon.turn.input import Turn, assemble, effective, references, resolve
+from antiphon.turn.input import CacheUse, Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
+from antiphon.turn.trace import Trace
 from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable, UpstreamTimeout
 from antiphon.wire.items import Item
 from antiphon.wire.request import CountTokens, CreateResponse, TurnRequest
@@ -27,6 +31,9 @@ from antiphon.wire.response import Response, decode_response
 from antiphon.wire.struct import encode
 
 _log = logging.getLogger(__name__)
+
+PATIENCE = 5.0
+"""Seconds that the store has to show that it answers."""
 
 OVER = frozenset(("completed", "failed", "cancelled", "incomplete"))
 
@@ -56,6 +63,11 @@ class Engine:
         clock: Clock,
         options: EngineSettings,
         tools: Mapping[str, Tool] | None = None,
+        *,
+        observers: Sequence[Observer] = (),
+        cost: Cost | None = None,
+        embedders: Mapping[str, Embedder] | None = None,
+        moderation: Moderation | None = None,
     ) -> None:
         self.tools = tools or {}
         """The hosted tools that this server runs, by their type in a request."""
@@ -63,6 +75,10 @@ class Engine:
         self.store = store
         self.clock = clock
         self.options = options
+        self.observers = Observers(observers, cost)
+        """Who is told what becomes of each response."""
+        self.embeddings = Embeddings(embedders or {}, clock, self.observers)
+        self.moderation = moderation or Moderation()
         self.journal = Journal(store)
         self.runs: dict[str, Run] = {}
         """What runs in this process, by response id."""
@@ -103,6 +119,17 @@ class Engine:
             _log.warning("leases could not be given back: %s", error.message)
         await self.store.aclose()
         await self.catalog.aclose()
+        await self.embeddings.aclose()
+        await self.moderation.aclose()
+
+    async def ready(self) -> None:
+        """Return if requests can be served. Raises Unavailable while the server stops, or its store does not answer."""
+        self._check_open()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.store.find("", "")
+        except TimeoutError:
+            raise Unavailable("The store does not answer.") from None
 
     async def _drain(self, runs: Sequence[Run], seconds: float | None) -> None:
         tasks = [run.task for run in runs if run.task is not None]
@@ -111,7 +138,9 @@ class Engine:
 
     # Create
 
-    async def create(self, project: str, request: CreateResponse) -> Run:
+    async def create(
+        self, project: str, request: CreateResponse, trace: Trace | None = None, cache: CacheUse = "use"
+    ) -> Run:
         """Begin a response. Raises an APIError for a request that cannot be served; nothing is stored then.
 
         A foreground run may still be refused by its upstream: `Run.opened` says so. A background one is stored when
@@ -121,11 +150,14 @@ class Engine:
         choice, hosted, left_out = self._accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
+        plan = self.moderation.plan(request, relays=choice.model.relays)
+        moderated = await self.moderation.admit(plan, request, own)
         self._check_open()  # once more: what begins from here on is known to `aclose`
         response = settings.opened(
             request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
         )
-        turn = Turn(request=request, items=items, response_id=response_id, project=project)
+        turn = Turn(request=request, items=items, response_id=response_id, project=project, trace=trace or Trace())
+        turn.moderated.input, turn.cache = moderated, cache
         turn.trace.began = self.clock.monotonic()
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
@@ -213,7 +245,13 @@ class Engine:
         """Know a started run until it is done and its log is where everybody finds it."""
         assert run.task is not None
         self.runs[run.turn.response_id] = run
-        run.task.add_done_callback(lambda _: self._untrack(run))
+        self.observers.began(began_of(run, self.clock.now()))
+        run.task.add_done_callback(lambda _: self._done(run))
+
+    def _done(self, run: Run) -> None:
+        self._untrack(run)
+        if (report := report_of(run, self.clock.now(), self.clock.monotonic())) is not None:
+            self.observers.ended(report)
 
     def _untrack(self, run: Run) -> None:
         is_done = run.task is not None and run.task.done()
@@ -387,7 +425,7 @@ def show(response: Response, wanted: Collection[str]) -> bytes:
     return encode(include.visible(response, wanted))
 
 
-RELAYED = ("prompt", "context_management", "moderation")
+RELAYED = ("prompt", "context_management")
 """Parameters that only a Responses upstream can honour."""
 
 

@@ -142,6 +142,11 @@ class Journal:
         self._kick(patient=patient)
         return waiter
 
+    @property
+    def backlog(self) -> int:
+        """Logs in which something was said that no commit has taken up yet."""
+        return len(self._dirty)
+
     async def idle(self) -> None:
         """Wait until nothing is left to write."""
         await self._idle.wait()

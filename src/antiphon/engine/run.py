@@ -98,6 +98,8 @@ class Run:
         self.heard = 0
         """How many items the turns before this one have said."""
         self.stop: Stop | None = None
+        self.error: APIError | None = None
+        """What it failed of."""
         self.task: asyncio.Task[None] | None = None
 
     # Life
@@ -215,6 +217,8 @@ class Run:
     def _hear(self, batch: list[deltas.Delta]) -> None:
         if self.hosted is not None and not self.hosted.is_idle:
             batch = self.hosted.take(batch)
+        if self.turn.trace.first_output is None and any(type(delta) not in deltas.SILENT for delta in batch):
+            self.turn.trace.first_output = self.clock.monotonic()
         self.publish(self.machine.feed(batch))
         for delta in batch:
             if type(delta) is deltas.Noted:
@@ -259,6 +263,7 @@ class Run:
 
     def _fail(self, error: APIError) -> None:
         """A failure before the response exists is its creator's; after that it is the terminal event."""
+        self.error = error
         if not self.exists:
             if error.status >= 500:
                 _log.warning("%s was refused by %s: %s", self.turn.response_id, self.model.name, error.message)

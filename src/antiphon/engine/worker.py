@@ -49,6 +49,8 @@ class Worker:
         self.owner = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._slots = asyncio.Semaphore(engine.options.background_slots)
         self._held: dict[int, Run] = {}
+        self.waiting = 0
+        """Responses that wait for a slot."""
         self._looking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -75,7 +77,11 @@ class Worker:
     async def _admit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None) -> bool:
         """Wait for a slot, take the lease, and say whether there is something to run."""
         assert run.task is not None
-        await self._slots.acquire()
+        self.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.waiting -= 1
         run.task.add_done_callback(lambda _: self._slots.release())
         if not await self._lease(run):
             return False
@@ -168,6 +174,8 @@ class Worker:
             await self._close(stored, machine, error)
             return
         turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts, project=stored.project)
+        turn.trace.began = self.engine.clock.monotonic()
+        turn.cache = "off"  # whether its client wanted the cache is not stored
         run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
         run.hosted = Hosted(self.engine.tools, request)
         run.opened.set_result(None)

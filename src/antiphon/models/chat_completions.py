@@ -79,7 +79,7 @@ class ChatCompletions:
         """
         tools = ChatTools(offered(turn.request.tools, turn.items))
         body = chat_body(turn, self._options, tools)
-        with await self._upstream.open(_PATH, msgspec.json.encode(body)) as answer:
+        with await self._upstream.open(_PATH, msgspec.json.encode(body), turn.trace.headers) as answer:
             reader = self._reader(turn, tools, answer)
             deltas = await _first_read(answer, reader)
             first = True

@@ -13,6 +13,7 @@ import msgspec
 
 from antiphon.turn.deltas import IncompleteReason
 from antiphon.wire.errors import APIError, RateLimited
+from antiphon.wire.moderation import ResponseModeration
 from antiphon.wire.response import InputTokensDetails, OutputTokensDetails, ReasoningConfig, Usage
 from antiphon.wire.struct import UNSET
 from antiphon.wire.tools import TextConfig
@@ -39,7 +40,7 @@ def field(fields: Fields, name: str, kind: type[T]) -> T | None:
 ALWAYS: Final[dict[str, Any]] = {
     "service_tier": str,
     "tool_usage": Json,
-    "moderation": Json,
+    "moderation": ResponseModeration,
     "input_transformations": list[Json],
     "prompt_cache_diagnostics": Json,
 }

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from antiphon.engine.engine import Engine
 from antiphon.server.call import Call, Endpoint, Guard, Handler, ServerOptions
 from antiphon.server.guard import keyed, local
-from antiphon.server.routes import meta, models
+from antiphon.server.routes import embeddings, meta, metrics, models, moderations
 from antiphon.server.routes.responses import Responses
 from antiphon.server.sse import Streams
 from antiphon.wire.errors import MethodNotAllowed, NotFound
@@ -24,7 +24,11 @@ Row: TypeAlias = tuple[tuple[Guard, ...], Handler]
 
 def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
     """The server as an ASGI app. The engine is started and closed by whoever calls this."""
-    responses = Responses(Streams())
+    streams = Streams()
+    responses = Responses(streams)
+    if options.metrics is not None:
+        options.metrics.watch(engine)
+        options.metrics.read("antiphon_streams_open", lambda: {(): float(streams.open)})
     table: dict[str, dict[str, Row]] = {
         "/v1/responses": {"POST": (KEYED, responses.create)},
         "/v1/responses/input_tokens": {"POST": (KEYED, responses.input_tokens)},
@@ -32,23 +36,28 @@ def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
         "/v1/responses/{response_id}": {"GET": (KEYED, responses.retrieve), "DELETE": (KEYED, responses.delete)},
         "/v1/responses/{response_id}/cancel": {"POST": (KEYED, responses.cancel)},
         "/v1/responses/{response_id}/input_items": {"GET": (KEYED, responses.input_items)},
+        "/v1/embeddings": {"POST": (KEYED, embeddings.create)},
+        "/v1/moderations": {"POST": (KEYED, moderations.create)},
         "/v1/models": {"GET": (KEYED, models.list_models)},
         "/v1/models/{model:path}": {"GET": (KEYED, models.retrieve_model)},
         "/health": {"GET": (OPEN, meta.health)},
+        "/ready": {"GET": (OPEN, meta.ready)},
+        "/metrics": {"GET": (OPEN, metrics.metrics)},
         "/openapi.json": {"GET": (OPEN, meta.openapi)},
     }
 
-    def endpoint(guards: tuple[Guard, ...], handler: Handler) -> Endpoint:
-        return Endpoint(handler, engine, options, guards)
+    def endpoint(guards: tuple[Guard, ...], handler: Handler, route: str = "unknown") -> Endpoint:
+        return Endpoint(handler, engine, options, guards, route)
 
-    def methods(rows: dict[str, Row]) -> Methods:
+    def methods(path: str, rows: dict[str, Row]) -> Methods:
         extra = Extra([*rows, "HEAD", "OPTIONS"] if "GET" in rows else [*rows, "OPTIONS"])
-        own = {name: endpoint(*row) for name, row in rows.items()}
+        own = {name: endpoint(*row, path) for name, row in rows.items()}
         if "GET" in own:
             own["HEAD"] = own["GET"]  # whose body the server leaves out
-        return Methods({**own, "OPTIONS": endpoint(OPEN, extra.options)}, endpoint(OPEN, extra.wrong_method))
+        options_of = endpoint(OPEN, extra.options, path)
+        return Methods({**own, "OPTIONS": options_of}, endpoint(OPEN, extra.wrong_method, path))
 
-    routes = [Route(path, methods(rows)) for path, rows in table.items()]
+    routes = [Route(path, methods(path, rows)) for path, rows in table.items()]
     return Router(routes, redirect_slashes=False, default=endpoint(OPEN, _unknown))
 
 
@@ -96,8 +105,6 @@ ABSENT = {
     "/v1/files": "Files are not stored here; send their data in the input.",
     "/v1/uploads": "Files are not stored here; send their data in the input.",
     "/v1/vector_stores": "Vector stores are not served here.",
-    "/v1/embeddings": "Embeddings are not served here.",
-    "/v1/moderations": "Moderations are not served here.",
     "/v1/batches": "Batches are not served here.",
 }
 """Parts of OpenAI's API that clients ask for and this server does not have."""

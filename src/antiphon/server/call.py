@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -14,6 +15,9 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.engine.engine import Engine
+from antiphon.observe.metrics import Metrics
+from antiphon.turn.report import Answered
+from antiphon.turn.trace import Trace
 from antiphon.wire.errors import (
     APIError,
     InvalidRequest,
@@ -28,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 JSON = b"application/json"
 Header = tuple[bytes, bytes]
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+"""A header of W3C Trace Context, section 3.2."""
 
 MOST_FIELDS = 100
 """Parameters that a query may have."""
@@ -57,6 +64,10 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How long its body may take."""
     grace: float = 5.0
     """How long running streams may go on when the server is told to stop."""
+    metrics: Metrics | None = None
+    """What GET /metrics tells; None: nothing."""
+    metrics_open: bool = False
+    """Whether it tells without the key."""
 
 
 class ClientLeft(Exception):
@@ -82,12 +93,16 @@ class Call:
         "_receive",
         "_send",
         "_started",
+        "background",
         "begun",
         "engine",
+        "error",
         "extra",
         "options",
         "request_id",
         "scope",
+        "status",
+        "work",
     )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, engine: Engine, options: ServerOptions) -> None:
@@ -99,6 +114,13 @@ class Call:
         """Headers that the answer has beside its own."""
         self.begun = False
         """Whether the head of the answer was sent."""
+        self.status: int | None = None
+        self.error: APIError | None = None
+        """Why it was refused."""
+        self.work: str | None = None
+        """The id of the response, or other work, that it asked for."""
+        self.background = False
+        """Whether that goes on when this request is answered."""
         self._receive = receive
         self._send = send
         self._started = time.perf_counter()
@@ -186,6 +208,11 @@ class Call:
     def _too_large(self) -> APIError:
         return PayloadTooLarge(f"The request is larger than {self.options.max_body} bytes.")
 
+    def trace(self) -> Trace:
+        """A trace for the work that this request asks for; it goes on with the client's own, if there is one."""
+        given = self.headers.get(b"traceparent", b"").decode("latin-1")
+        return Trace(request_id=self.request_id, traceparent=given if _TRACEPARENT.fullmatch(given) else "")
+
     async def left(self) -> None:
         """Return when the client has gone."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -209,6 +236,7 @@ class Call:
 
     async def _start(self, status: int, *headers: Header) -> None:
         self.begun = True
+        self.status = status
         every = [*headers, *marks(self.request_id, self._started), *self._granted(), *self.extra]
         await self._send({"type": "http.response.start", "status": status, "headers": every})
 
@@ -221,6 +249,7 @@ class Call:
 
         An answer that has begun stays without its end, and the server closes its connection.
         """
+        self.error = error
         if self.begun:
             return
         if error.retry_after is not None:
@@ -230,6 +259,21 @@ class Call:
         if error.should_retry is not None:
             self.extra.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
         await self.answer(encode(error.body()), status=error.status)
+
+    def answered(self, route: str) -> Answered:
+        """What is told of it when all is said."""
+        error = self.error
+        return Answered(
+            request_id=self.request_id,
+            method=self.scope["method"],
+            route=route,
+            status=self.status,
+            took=time.perf_counter() - self._started,
+            work=self.work,
+            background=self.background,
+            error=error.code if error is not None else None,
+            error_class=type(error).__name__ if error is not None else None,
+        )
 
     def _granted(self) -> list[Header]:
         """What a browser must be told before it shows an answer to the page of a configured origin."""
@@ -252,8 +296,16 @@ Guard = Callable[[Call], None]
 class Endpoint:
     """A handler as an ASGI app: guards before it, and the one boundary where an error becomes an answer."""
 
-    def __init__(self, handler: Handler, engine: Engine, options: ServerOptions, guards: Iterable[Guard] = ()) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        engine: Engine,
+        options: ServerOptions,
+        guards: Iterable[Guard] = (),
+        route: str = "unknown",
+    ) -> None:
         self.handler = handler
+        self.route = route
         self.engine = engine
         self.options = options
         self.guards = tuple(guards)
@@ -272,6 +324,8 @@ class Endpoint:
             _log.exception("%s failed", call.request_id)
             message = f"The server had an error while processing your request. Its id is {call.request_id}."
             await call.refuse(ServerError(message))
+        finally:
+            self.engine.observers.answered(call.answered(self.route))
 
 
 def whole_number(call: Call, name: str, *, low: int, high: int, default: int) -> int:

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 
 import antiphon
+from antiphon.wire.embeddings import CreateEmbeddings, EmbeddingList
 from antiphon.wire.events import EVENTS
 from antiphon.wire.items import ITEMS
+from antiphon.wire.moderations import CreateModeration, ModerationCreated
 from antiphon.wire.request import INCLUDABLE, CountTokens, CreateResponse
 from antiphon.wire.response import InputTokens, ItemList, ModelList, ModelObject, Response, ResponseDeleted
 from antiphon.wire.struct import Unsent
@@ -47,6 +49,7 @@ def document() -> bytes:
 
 def _schemas() -> Json:
     kinds = [CreateResponse, CountTokens, Response, ItemList, InputTokens, ResponseDeleted, ModelList, ModelObject]
+    kinds += [CreateEmbeddings, EmbeddingList, CreateModeration, ModerationCreated]
     tables = {"Item": ITEMS, "Tool": TOOLS, "ToolChoiceObject": TOOL_CHOICES, "TextFormat": TEXT_FORMATS}
     structs: list[type[Any]] = [
         *kinds,
@@ -100,6 +103,7 @@ def _fill(schemas: Json) -> None:
         fields = schemas[request]["properties"]
         fields |= {"input": text_or_items, "tools": _list("Tool"), "tool_choice": choice}
         fields.pop("extra", None)
+    _fill_embeddings(schemas)
     schemas["Response"]["properties"] |= {
         "output": _list("Item"),
         "instructions": text_or_items,
@@ -112,6 +116,18 @@ def _fill(schemas: Json) -> None:
     for name, schema in schemas.items():
         if name.startswith("Response") and "response" in schema.get("properties", {}):
             schema["properties"]["response"] = _ref("Response")
+
+
+def _fill_embeddings(schemas: Json) -> None:
+    """What is handed on as it was sent: texts or tokens, and vectors as numbers or in base64."""
+    text: Json = {"type": "string", "minLength": 1}
+    tokens: Json = {"type": "array", "minItems": 1, "maxItems": 2048, "items": {"type": "integer", "minimum": 0}}
+    many: Json = {"type": "array", "minItems": 1, "maxItems": 2048}
+    fields = schemas["CreateEmbeddings"]["properties"]
+    fields["input"] = {"anyOf": [text, {**many, "items": text}, tokens, {**many, "items": tokens}]}
+    fields.pop("count")
+    numbers: Json = {"type": "array", "items": {"type": "number"}}
+    schemas["Embedding"]["properties"]["embedding"] = {"anyOf": [numbers, {"type": "string"}]}
 
 
 # Operations
@@ -134,12 +150,38 @@ def _paths() -> Json:
             "get": _operation("listInputItems", "ItemList", query=_paging()),
             "parameters": [_ID],
         },
+        "/v1/moderations": {"post": _operation("createModeration", "ModerationCreated", body="CreateModeration")},
+        "/v1/embeddings": {"post": _operation("createEmbedding", "EmbeddingList", body="CreateEmbeddings")},
         "/v1/models": {"get": _operation("listModels", "ModelList")},
         "/v1/models/{model}": {
             "get": _operation("retrieveModel", "ModelObject"),
             "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}],
         },
         "/health": {"get": {"operationId": "health", "responses": {"200": {"description": "The server answers."}}}},
+        "/ready": {
+            "get": {
+                "operationId": "ready",
+                "responses": {
+                    "200": {"description": "Requests can be served."},
+                    "503": {
+                        "description": "They cannot: the message says why.",
+                        "content": {"application/json": {"schema": _ref("Error")}},
+                    },
+                },
+            }
+        },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "responses": {
+                    "200": {"description": "In Prometheus' format.", "content": {"text/plain": {}}},
+                    "default": {
+                        "description": "An error, in the envelope that every error has.",
+                        "content": {"application/json": {"schema": _ref("Error")}},
+                    },
+                },
+            }
+        },
     }
 
 

@@ -20,10 +20,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from antiphon.engine.engine import Engine
+from antiphon.observe.logs import one_line_each
 from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
 from antiphon.server.connection import connection_class
-from antiphon.server.logs import one_line_each
 
 BACKLOG = 2048
 """Connections that may wait: hundreds of clients connect at once after a restart."""

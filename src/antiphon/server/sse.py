@@ -77,6 +77,11 @@ class Streams:
                 on_leave()
             watcher.cancel()
 
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._open)
+
     def _add(self, stream: Stream) -> None:
         self._open.add(stream)
         if self._task is None:

@@ -109,7 +109,7 @@ class SQLiteStore:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > sql.VERSION:
             raise Unavailable(f"It was written by a newer version of Antiphon: its schema is {version}.")
-        if version == 0:
+        if version < sql.VERSION:
             connection.executescript(sql.SCHEMA)
             connection.execute(sql.SET_VERSION)
         with _Transaction(connection):
@@ -155,6 +155,21 @@ class SQLiteStore:
             return row is not None
 
         return await self._writer.call(delete)
+
+    # What other tables of the database need
+
+    def change(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Run a job in a transaction of its own, after what was handed over before it."""
+
+        def change(connection: sqlite3.Connection) -> T:
+            with _Transaction(connection):
+                return job(connection)
+
+        return self._writer.call(change)
+
+    def look(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Run a job that only reads. It sees the last commit."""
+        return self._reader.call(job)
 
     # Leases
 

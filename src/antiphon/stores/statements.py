@@ -48,6 +48,17 @@ CREATE TABLE IF NOT EXISTS segments (
     spans       BLOB NOT NULL,
     data        BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS cached (
+    project     TEXT NOT NULL,
+    key         BLOB NOT NULL,
+    data        BLOB NOT NULL,
+    size        INTEGER NOT NULL,
+    until       REAL NOT NULL,
+    used        REAL NOT NULL,
+    UNIQUE (project, key)
+);
+CREATE INDEX IF NOT EXISTS cached_by_use ON cached (project, used, size);
+CREATE INDEX IF NOT EXISTS cached_until ON cached (until);
 """
 
 PRAGMAS = {
@@ -57,10 +68,10 @@ PRAGMAS = {
 
 CHECKPOINT = "PRAGMA wal_autocheckpoint = 4000"
 
-VERSION = 1
-"""`PRAGMA user_version` of this schema."""
+VERSION = 2
+"""`PRAGMA user_version` of this schema. An older one lacks tables, which a start adds; no table has changed so far."""
 
-SET_VERSION = "PRAGMA user_version = 1"
+SET_VERSION = "PRAGMA user_version = 2"
 
 BEGIN = """
 INSERT INTO responses (key, id, project, created_at, status, background, model, previous, request, input)
@@ -143,3 +154,23 @@ RENEW = "UPDATE responses SET until = ? WHERE key = ? AND owner = ? RETURNING ke
 RELEASE = "UPDATE responses SET owner = NULL, until = NULL, attempts = attempts - 1 WHERE owner = ?"
 
 RELEASE_ALL = "UPDATE responses SET owner = NULL, until = NULL WHERE owner IS NOT NULL"
+
+# The response cache. `size` is the length of `data`, in an index of its own so that limits need not read the data.
+
+CACHED = "SELECT data, used FROM cached WHERE project = ? AND key = ? AND until > ?"
+
+USE_CACHED = "UPDATE cached SET used = ? WHERE project = ? AND key = ?"
+
+PUT_CACHED = "INSERT OR REPLACE INTO cached (project, key, data, size, until, used) VALUES (?, ?, ?, ?, ?, ?)"
+
+REMOVE_CACHED = "DELETE FROM cached WHERE project = ? AND key = ?"
+
+DROP_EXPIRED = "DELETE FROM cached WHERE until <= ?"
+
+DROP_LEAST_USED = """
+DELETE FROM cached WHERE rowid IN (
+    SELECT rowid FROM (
+        SELECT rowid, sum(size) OVER (PARTITION BY project ORDER BY used DESC, rowid DESC) AS held FROM cached
+    ) WHERE held > ?
+)
+"""

@@ -15,7 +15,7 @@ takes (arguments for a call that nobody started, text for a call) is a defect of
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -184,3 +184,6 @@ Delta: TypeAlias = (
     | Noted
     | Finished
 )
+
+SILENT: Final[frozenset[type[Any]]] = frozenset((Usage, Settled, Noted, Finished))
+"""Deltas that are no output: they say something about the answer."""

@@ -12,7 +12,7 @@ instructions nor its settings. Every call that the client must answer needs its 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -23,8 +23,20 @@ from antiphon.wire import items as wire
 from antiphon.wire.content import InputText, OutputText
 from antiphon.wire.errors import InvalidRequest, NotFound
 from antiphon.wire.items import Item
+from antiphon.wire.moderation import ModerationError, ModerationResult
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.struct import Opaque, type_of
+
+CacheUse: TypeAlias = Literal["use", "refresh", "off"]
+"""`refresh`: a new answer is wanted, and may be kept for others. `off`: nothing is looked up, kept or shared."""
+
+
+class Moderated(msgspec.Struct):
+    """What was found in a response, if it was judged."""
+
+    input: ModerationResult | ModerationError | None = None
+    output: ModerationResult | ModerationError | None = None
+    """In the turns so far."""
 
 
 class Turn(msgspec.Struct):
@@ -41,7 +53,13 @@ class Turn(msgspec.Struct):
     project: str = "default"
     deadline: float | None = None
     """When the response must be over, by the monotonic clock; carried through queues, retries and tools."""
+    moderated: Moderated = msgspec.field(default_factory=Moderated)
+    """What was found in the response; all its turns share it."""
+    judges: bool = False
+    """Whether a moderator asks: its own question and answer are not moderated."""
     trace: Trace = msgspec.field(default_factory=Trace)
+    cache: CacheUse = "use"
+    """What the response cache may do for it, if there is one."""
 
 
 def effective(given: str | Sequence[Item], new_id: Callable[[str], str]) -> list[Item]:

@@ -40,6 +40,8 @@ class Trace(msgspec.Struct):
     """What happened around one response."""
 
     request_id: str = ""
+    traceparent: str = ""
+    """The W3C trace context that goes to the upstreams: the request's own, or that of our span below it."""
     began: float = 0.0
     first_output: float | None = None
     """When the first output was heard."""
@@ -47,8 +49,17 @@ class Trace(msgspec.Struct):
     """Seconds that the response waited for a place at an upstream."""
     attempts: list[Attempt] = []
     cache: Literal["", "miss", "hit", "shared"] = ""
-    """What the response cache did; `shared`: the answer to an equal request of the same moment was followed."""
+    """What the response cache did; `shared`: the answer to an equal request of the same moment was followed.
+    Of several turns the one that cost most counts: a miss before what was shared, and that before a hit."""
+    unpaid: Usage | None = None
+    """What of the response's usage cost nothing, because another request had paid for it: all of it where `cache` is
+    `hit` or `shared`; a part where only some of several turns were answered so."""
     tokens_saved: int = 0
     """Input tokens that were left out of the context, estimated."""
     notes: list[str] = []
     """What was done to the request on its way, in words for people: the value of a header."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a request to an upstream has beside its own headers."""
+        return {"traceparent": self.traceparent} if self.traceparent else {}

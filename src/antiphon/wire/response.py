@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from antiphon.wire.items import Item, keep_item
+from antiphon.wire.moderation import ResponseModeration
 from antiphon.wire.read import RAW_ARRAY, decoder, read
 from antiphon.wire.struct import UNSET, Deferred, Maybe, Wire, as_sent
 from antiphon.wire.tools import FormatText, TextConfig, Tool, ToolChoice, decode_tool_choice, keep_tool
@@ -142,7 +143,7 @@ class Response(Wire, tag_field="object", tag="response", kw_only=True):
     user: str | None = None
     metadata: dict[str, str] | None = {}
     conversation: Maybe[ConversationRef | None] = UNSET
-    moderation: Maybe[Json | None] = UNSET
+    moderation: Maybe[ResponseModeration | None] = UNSET
     tool_usage: Maybe[Json | None] = UNSET
     image: Maybe[Json | None] = UNSET
     access_programs: Maybe[Json | None] = UNSET

@@ -42,17 +42,23 @@ _MOST_REMEMBERED = 1_024
 
 
 class Rehearsal:
-    """The built-in model. `tokens_per_second` is its usual pace, None: as fast as it can; `sleep` waits, in seconds."""
+    """The built-in model.
+
+    `tokens_per_second` is its usual pace, None: as fast as it can; `fault` goes wrong where a request asks for no other
+    one; `sleep` waits, in seconds.
+    """
 
     def __init__(
         self,
         name: str = "rehearsal",
         *,
         tokens_per_second: float | None = None,
+        fault: Fault | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._name = name
         self._pace = 1 / tokens_per_second if tokens_per_second else 0.0
+        self._fault = fault
         self._sleep = sleep
         self._struck: dict[str, int] = {}
 
@@ -98,7 +104,7 @@ class Rehearsal:
 
     def _striking(self, reading: Reading, script: Script) -> Fault | None:
         """The fault of this turn, None if it has struck as often as it was asked to."""
-        fault = script.fault
+        fault = script.fault or self._fault
         if fault is None or not fault.times:
             return fault
         key = f"{reading.dice.seed} {fault}"

@@ -9,9 +9,10 @@ from typing import get_args
 
 from antiphon.engine.engine import show
 from antiphon.engine.run import Run
-from antiphon.server.call import Call, flag, one_of, whole_number
+from antiphon.server.call import Call, Header, flag, one_of, whole_number
 from antiphon.server.sse import Streams
 from antiphon.turn.include import visible_items
+from antiphon.turn.input import CacheUse
 from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import Item
 from antiphon.wire.request import Include, decode_count, decode_create
@@ -33,7 +34,8 @@ class Responses:
         """POST /v1/responses"""
         engine = call.engine
         request = decode_create(await call.json(), pass_through=engine.catalog.pass_through)
-        run = await engine.create(PROJECT, request)
+        run = await engine.create(PROJECT, request, call.trace(), cache_use(call))
+        call.work, call.background = run.turn.response_id, request.background
         if run.left_out:
             call.extra.append((b"x-antiphon-tools-left-out", named(run.left_out)))
         if request.stream:
@@ -51,6 +53,7 @@ class Responses:
         watcher.cancel()
         if error := run.opened.exception():
             raise error
+        call.extra += told(run)
         options = run.turn.request.stream_options
         asked = options.include_obfuscation if options is not None else None
         await self.streams.serve(
@@ -66,6 +69,7 @@ class Responses:
             response = await run.result()
         finally:
             watcher.cancel()
+        call.extra += told(run)
         await call.answer(show(response, run.turn.request.include))
 
     async def retrieve(self, call: Call) -> None:
@@ -110,6 +114,24 @@ def _watch_leaving(call: Call, run: Run) -> asyncio.Task[None]:
     watcher = asyncio.create_task(call.left())
     watcher.add_done_callback(lambda done: None if done.cancelled() else call.engine.left(run))
     return watcher
+
+
+def cache_use(call: Call) -> CacheUse:
+    """What the client wants of the response cache, in the words of HTTP (RFC 9111, section 5.2.1)."""
+    header = call.headers.get(b"cache-control", b"").lower()
+    wants = {each.strip() for each in header.split(b",")}
+    if b"no-store" in wants:
+        return "off"
+    return "refresh" if b"no-cache" in wants else "use"
+
+
+def told(run: Run) -> list[Header]:
+    """What was done to a request on its way, as far as it is known when the answer begins."""
+    trace = run.turn.trace
+    cache = [(b"x-antiphon-cache", trace.cache.encode())] if trace.cache else []
+    notes = [(b"x-antiphon-notes", "; ".join(trace.notes).encode("ascii", "replace"))] if trace.notes else []
+    saved = [(b"x-antiphon-tokens-saved", b"%d" % trace.tokens_saved)] if trace.tokens_saved else []
+    return [*cache, *notes, *saved]
 
 
 _MOST_NAMED = 32

@@ -10,9 +10,18 @@ The tests are coroutines: run them with the pytest plugin of anyio (`pytestmark 
 
 from __future__ import annotations
 
+from antiphon.testing.contracts.cache import ResponseCacheContract
 from antiphon.testing.contracts.catalog import CatalogContract
 from antiphon.testing.contracts.clock import ClockContract
 from antiphon.testing.contracts.model import ModelContract
+from antiphon.testing.contracts.moderator import ModeratorContract
 from antiphon.testing.contracts.store import StoreContract
 
-__all__ = ["CatalogContract", "ClockContract", "ModelContract", "StoreContract"]
+__all__ = [
+    "CatalogContract",
+    "ClockContract",
+    "ModelContract",
+    "ModeratorContract",
+    "ResponseCacheContract",
+    "StoreContract",
+]

@@ -1,0 +1,203 @@
+"""Gated: a model whose words are judged before they are said.
+
+A moderator that answers at once judges each batch. One that takes its time judges a window while reading goes on, until
+so much is held back that the upstream has to wait. A hit closes the upstream at once; the answer ends as `incomplete`
+with `content_filter`, and what was let through stays. Where nothing is to be judged there is no gate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from antiphon import tokens
+from antiphon.engine.around import Around
+from antiphon.engine.moderation import Moderation, Panel, Plan, moderation_of
+from antiphon.policy.gate import Gate
+from antiphon.policy.strings import strings_of
+from antiphon.policy.verdict import CLEAN, Verdict, merged
+from antiphon.ports import Model
+from antiphon.turn.deltas import Delta, Finished, Settled, Usage
+from antiphon.turn.input import Turn
+from antiphon.wire.errors import APIError
+from antiphon.wire.response import Usage as UsageFigures
+from antiphon.wire.struct import encode
+
+__all__ = ["Gated"]
+
+MOST_HELD = 16 * 1024
+"""Characters that are held back, beside four windows, before the upstream has to wait for a verdict."""
+
+_EVERYTHING = 2**62
+"""A window that is never full."""
+
+
+class Gated(Around):
+    """A model behind the gate."""
+
+    def __init__(self, inner: Model, moderation: Moderation) -> None:
+        super().__init__(inner)
+        self._moderation = moderation
+
+    def stream(self, turn: Turn) -> AsyncGenerator[list[Delta], None]:
+        """Say one turn, as far as it may be said."""
+        if turn.judges:
+            return self.inner.stream(turn)
+        plan = self._moderation.plan(turn.request, relays=self.inner.relays)
+        if plan is None:
+            return self.inner.stream(turn)
+        if plan.is_ours:
+            turn = msgspec.structs.replace(turn, request=msgspec.structs.replace(turn.request, moderation=None))
+        return _moderated(self.inner, turn, plan)
+
+
+async def _moderated(model: Model, turn: Turn, plan: Plan) -> AsyncGenerator[list[Delta], None]:
+    async with aclosing(model.stream(turn)) as batches:
+        held = None if plan.output.blocks is None else Held(batches, plan.output.blocks)
+        if held is not None and turn.prefix is not None:
+            held.gate.follow("".join(strings_of(turn.prefix)))
+        scored = Scored(plan.output.scores)
+        async with aclosing(batches if held is None else held.batches()) as passing:
+            async for batch in passing:
+                scored.hear(batch)
+                end = next((place for place, delta in enumerate(batch) if type(delta) is Finished), None)
+                if end is not None:
+                    batch[end:end] = await _outcome(turn, plan, held, scored)
+                yield batch
+    if held is not None and held.gate.is_cut:  # the upstream is closed by now
+        last = held.gate.release()
+        scored.hear(last)
+        usage = held.gate.usage or Usage(_estimated(turn, held.gate))
+        yield [*last, usage, *await _outcome(turn, plan, held, scored), Finished("content_filter")]
+
+
+async def _outcome(turn: Turn, plan: Plan, held: Held | None, scored: Scored) -> list[Delta]:
+    """What the Response says of its moderation. What an upstream was asked for is the upstream's to say."""
+    verdict = merged([held.verdict if held is not None else CLEAN, await scored.verdict()])
+    if plan.is_theirs and not verdict.is_flagged:
+        return []
+    return [Settled({"moderation": moderation_of(plan, turn.moderated, verdict)})]
+
+
+def _estimated(turn: Turn, gate: Gate) -> UsageFigures:
+    """The tokens of an answer that was cut: nobody told them."""
+    inward, outward = tokens.estimate(len(encode(turn.items))), tokens.estimate(gate.taken)
+    return UsageFigures(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
+
+
+class Scored:
+    """Who only scores hears all that is said, and judges at the end."""
+
+    def __init__(self, panel: Panel | None) -> None:
+        self._panel = panel
+        self._gate = Gate(overlap=0, window=_EVERYTHING)
+
+    def hear(self, batch: Sequence[Delta]) -> None:
+        """Listen."""
+        if self._panel is not None:
+            self._gate.feed(batch)
+
+    async def verdict(self) -> Verdict:
+        """Judge all that was said."""
+        if self._panel is None:
+            return CLEAN
+        self._gate.finish()
+        found = self._panel.judge(self._gate.ask())
+        return found if isinstance(found, Verdict) else await found
+
+
+class Held:
+    """An answer behind a gate, while its upstream is read and its moderators judge."""
+
+    def __init__(self, batches: AsyncIterator[list[Delta]], panel: Panel) -> None:
+        self.gate = Gate(overlap=panel.overlap, window=panel.window)
+        self.verdict = CLEAN
+        """All that was found."""
+        self._batches = batches
+        self._panel = panel
+        self._most = MOST_HELD + 4 * panel.window
+        self._reading: asyncio.Task[list[Delta] | None] | None = None
+        self._judging: asyncio.Future[Verdict] | None = None
+        self._is_read = False
+        self._error: APIError | None = None
+
+    async def batches(self) -> AsyncGenerator[list[Delta], None]:
+        """What may be said. The first batch, empty or not, comes as soon as the upstream has accepted.
+
+        After a hit there are no more; what the gate still lets out is the caller's to say.
+        """
+        is_first = True
+        try:
+            while not self._is_over:
+                await self._step()
+                if self.gate.is_cut:
+                    return
+                if (out := self.gate.release()) or is_first:
+                    yield out
+                is_first = False
+        finally:
+            await self._stop()
+        if self._error is not None:
+            raise self._error
+
+    @property
+    def _is_over(self) -> bool:
+        return self.gate.is_cut or (self._is_read and self._judging is None)
+
+    async def _step(self) -> None:
+        """Hear the next batch, or a verdict, whichever is first."""
+        if self._judging is None and self._reading is None:
+            self._take(await self._read())
+        else:
+            await self._either()
+        self._ask()
+
+    async def _either(self) -> None:
+        if self._reading is None and not self._is_read and self.gate.held < self._most:
+            self._reading = asyncio.create_task(self._read())
+        waiting = [future for future in (self._reading, self._judging) if future is not None]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if self._judging is not None and self._judging.done():
+            judged, self._judging = self._judging, None
+            self._settle(judged.result())
+        if self._reading is not None and self._reading.done():
+            read, self._reading = self._reading, None
+            self._take(read.result())
+
+    async def _read(self) -> list[Delta] | None:
+        """The next batch, None at the end. A failure is the end too: what was said before it is judged first."""
+        try:
+            return await anext(self._batches, None)
+        except APIError as error:
+            self._error = error
+            return None
+
+    def _take(self, batch: list[Delta] | None) -> None:
+        if batch is None:
+            self._is_read = True
+            self.gate.finish()
+        else:
+            self.gate.feed(batch)
+
+    def _ask(self) -> None:
+        while self._judging is None and (passages := self.gate.ask()):
+            found = self._panel.judge(passages)
+            if isinstance(found, Verdict):
+                self._settle(found)
+            else:
+                self._judging = asyncio.ensure_future(found)
+
+    def _settle(self, verdict: Verdict) -> None:
+        self.verdict = merged([self.verdict, verdict])
+        self.gate.settle(verdict)
+
+    async def _stop(self) -> None:
+        """Wait for nothing any more."""
+        pending = [future for future in (self._reading, self._judging) if future is not None]
+        for future in pending:
+            future.cancel()
+        if pending:
+            await asyncio.wait(pending)

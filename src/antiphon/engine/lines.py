@@ -1,0 +1,180 @@
+"""Lines: a backend with what is known of it, and one attempt at it.
+
+Lines to the same upstream share what belongs to the upstream: its retry budget and its queue. A breaker and the times
+to first token belong to upstream and model.
+
+An attempt gives back what it took (a permit, a place in the budget, a ticket of the queue) exactly once, however it
+ends, and leaves a note in the turn's trace. What it says before its first output is held, so that nothing remains of
+one that fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from decimal import Decimal
+
+import msgspec
+
+from antiphon import tokens
+from antiphon.engine.queue import Queue
+from antiphon.policy.admission import Ticket
+from antiphon.policy.breaker import Breaker, Permit, outcome_of
+from antiphon.policy.hedge import Hedging
+from antiphon.policy.retry import Place, RetryBudget
+from antiphon.ports import Clock, Model
+from antiphon.turn.deltas import Delta, Finished, Noted, Settled, Usage
+from antiphon.turn.input import Turn
+from antiphon.turn.trace import Attempt
+from antiphon.wire import response
+from antiphon.wire.errors import UpstreamMalformed
+from antiphon.wire.struct import encode
+
+UNSEEN = (Noted, Settled, Usage)
+"""Deltas that no reader sees when they are said."""
+
+
+class Line(msgspec.Struct, eq=False):
+    """A backend and what is known of it."""
+
+    model: Model
+    breaker: Breaker
+    budget: RetryBudget
+    queue: Queue | None = None
+    """None: as many calls at a time as there are."""
+    hedging: Hedging | None = None
+    """None: no second call beside a slow first one."""
+    weight: float = 1.0
+    price: Callable[[], Decimal | None] = lambda: None
+    """What a usual request costs now; only compared."""
+
+
+class Try:
+    """One attempt: what it took is given back, and noted in the trace, when it is over."""
+
+    def __init__(
+        self,
+        line: Line,
+        turn: Turn,
+        clock: Clock,
+        *,
+        permit: Permit,
+        place: Place,
+        ticket: Ticket | None = None,
+        is_hedge: bool = False,
+    ) -> None:
+        self.line = line
+        self.spoke = False
+        """Whether it has said something that a reader could see."""
+        self._permit = permit
+        self._place = place
+        self._ticket = ticket
+        self._turn = turn
+        self._clock = clock
+        self._held: list[Delta] = []
+        self._last: list[Delta] = []
+        self._batches: AsyncGenerator[list[Delta], None] | None = None
+        self._is_over = False
+        key = line.breaker.key
+        self._note = Attempt(upstream=key.upstream, model=key.model, began=clock.monotonic(), is_hedge=is_hedge)
+        turn.trace.attempts.append(self._note)
+
+    async def say(self) -> AsyncGenerator[list[Delta], None]:
+        """What the model says; before its first output empty batches, which say that the upstream has accepted."""
+        try:
+            async with aclosing(self.line.model.stream(self._turn)) as batches:
+                async for batch in batches:
+                    yield self._hear(batch)
+            if self._finished is None:
+                raise UpstreamMalformed("The model stopped without saying that it was done.")
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._end(None)
+
+    async def until_output(self) -> list[Delta]:
+        """Listen until there is output."""
+        self._batches = self.say()
+        async for batch in self._batches:
+            if self.spoke:
+                return batch
+        raise AssertionError("an attempt ends with output, or with an error")
+
+    async def rest(self) -> AsyncGenerator[list[Delta], None]:
+        """What comes after the first output."""
+        assert self._batches is not None
+        async for batch in self._batches:
+            yield batch
+
+    async def aclose(self) -> None:
+        """Stop it, wherever it is. One that had not said all is taken to have cost its input."""
+        if self._batches is not None:
+            await self._batches.aclose()
+        self._end(asyncio.CancelledError())
+        if self._note.outcome == "cancelled" and self._note.usage is None:
+            self._note.usage = _estimated(self._turn)
+
+    @property
+    def waited(self) -> float:
+        """Seconds since it began."""
+        return self._clock.monotonic() - self._note.began
+
+    @property
+    def _finished(self) -> Finished | None:
+        return next((delta for delta in self._last if isinstance(delta, Finished)), None)
+
+    def _hear(self, batch: list[Delta]) -> list[Delta]:
+        self._last = batch
+        if self.spoke:
+            return batch
+        self._held += batch
+        if all(isinstance(delta, UNSEEN) for delta in batch):
+            return []
+        self.spoke = True
+        self._first_token()
+        return self._held
+
+    def _first_token(self) -> None:
+        now, line = self._clock.monotonic(), self.line
+        took = self._note.first_token = now - self._note.began
+        line.breaker.first_token(self._permit, took, now)
+        if line.hedging is not None:
+            line.hedging.observe(took, now)
+        if line.queue is not None:
+            line.queue.observe_first_token(took)
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        finished = self._finished
+        if finished is not None:
+            error = None  # its reader closes it behind the last word
+        now = self._clock.monotonic()
+        self._write(finished, error, now)
+        outcome = outcome_of(error)
+        self.line.breaker.record(self._permit, outcome, now, getattr(error, "retry_after", None))
+        if outcome == "ignored":
+            self._place.budget.cancel(self._place)
+        else:
+            self._place.budget.end(self._place, success=outcome == "success")
+        if self._ticket is not None and self.line.queue is not None:
+            self.line.queue.leave(self._ticket)
+
+    def _write(self, finished: Finished | None, error: BaseException | None, now: float) -> None:
+        note = self._note
+        note.took = now - note.began
+        reported = [delta.usage for delta in (*self._held, *self._last) if isinstance(delta, Usage)]
+        note.usage = reported[-1] if reported else None
+        if error is None:
+            note.outcome = "incomplete" if finished is not None and finished.incomplete else "completed"
+        else:
+            note.outcome = "failed" if isinstance(error, Exception) else "cancelled"
+            note.code = getattr(error, "code", None)
+
+
+def _estimated(turn: Turn) -> response.Usage:
+    """What a call has cost that was stopped before it said anything: its input."""
+    inward = tokens.estimate(len(encode(turn.items)))
+    return response.Usage(input_tokens=inward, output_tokens=0, total_tokens=inward)

@@ -1,0 +1,65 @@
+"""What a piece of work cost is what all its attempts cost; an unknown price is no price."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+
+from antiphon.engine.costs import Costs
+from antiphon.policy.prices import Prices
+from antiphon.turn.report import Report
+from antiphon.turn.trace import Attempt
+from antiphon.wire.response import Usage
+
+FILE = """
+[[price]]
+model = "dear"
+input = 10
+output = 100
+
+[[price]]
+model = "cheap"
+input = 1
+output = 2
+"""
+USED = Usage(input_tokens=1_000, output_tokens=100, total_tokens=1_100)
+
+
+def costs(tmp_path):
+    (tmp_path / "prices.toml").write_text(FILE)
+    return Costs(Prices.load(tmp_path / "prices.toml"))
+
+
+def report(*attempts, model="dear", usage=USED):
+    return Report(
+        id="resp_1", model=model, at=1_800_000_000, took=1.0, outcome="completed", attempts=attempts, usage=usage
+    )
+
+
+def attempt(model, usage=USED, **more):
+    return Attempt(upstream="http://127.0.0.1:1/v1", model=model, began=0.0, usage=usage, **more)
+
+
+def test_every_attempt_that_used_tokens_counts(tmp_path):
+    failed, answered = attempt("dear", outcome="failed"), attempt("cheap", outcome="completed")
+    assert costs(tmp_path)(report(failed, answered)) == Decimal("0.02") + Decimal("0.0012")
+
+
+def test_an_attempt_that_used_none_costs_nothing(tmp_path):
+    assert costs(tmp_path)(report(attempt("dear", None), attempt("cheap"))) == Decimal("0.0012")
+
+
+def test_the_model_of_the_next_attempt_need_not_be_the_one_that_was_asked_for(tmp_path):
+    assert costs(tmp_path)(report(attempt("cheap"), model="a-route")) == Decimal("0.0012")
+
+
+def test_without_a_known_price_there_is_no_cost_and_one_warning(tmp_path, caplog):
+    known = costs(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert known(report(attempt("cheap"), attempt("strange"))) is None
+        assert known(report(attempt("strange"))) is None
+    assert caplog.text.count("the price of 'strange' is not known") == 1
+
+
+def test_the_built_in_model_costs_nothing(tmp_path):
+    assert costs(tmp_path)(report(model="rehearsal")) == 0

@@ -1,0 +1,48 @@
+"""What is known of upstreams is shared by whoever asks them."""
+
+from __future__ import annotations
+
+import logging
+
+from antiphon.engine import upstreams as module
+from antiphon.engine.upstreams import Upstreams
+from antiphon.policy.admission import AdmissionSettings
+from antiphon.testing import FakeClock, ScriptedModel
+
+
+def test_lines_to_one_model_share_its_breaker_and_those_to_one_address_its_budget_and_places():
+    upstreams = Upstreams(FakeClock())
+    places = AdmissionSettings(limit=3)
+    first = upstreams.line(ScriptedModel(name="a"), "http://h/v1", places=places, hedges=True)
+    again = upstreams.line(ScriptedModel(name="a"), "http://h/v1", places=places, hedges=True)
+    other = upstreams.line(ScriptedModel(name="b"), "http://h/v1")
+    elsewhere = upstreams.line(ScriptedModel(name="a"), "http://else/v1")
+    assert first.breaker is again.breaker
+    assert first.hedging is again.hedging
+    assert first.queue is again.queue
+    assert first.budget is other.budget
+    assert first.breaker is not other.breaker
+    assert other.queue is None
+    assert other.hedging is None
+    assert elsewhere.budget is not first.budget
+    assert elsewhere.breaker is not first.breaker
+    assert elsewhere.budget.traffic is first.budget.traffic
+
+
+def test_a_breaker_that_changes_is_told_of(caplog):
+    upstreams = Upstreams(FakeClock())
+    told = []
+    upstreams.on_transition = told.append
+    line = upstreams.line(ScriptedModel(name="a"), "http://h/v1")
+    with caplog.at_level(logging.WARNING):
+        line.breaker.force_open(0)
+    assert [(change.key.model, change.new) for change in told] == [("a", "forced_open")]
+    assert "the breaker of a at http://h/v1 is forced_open, after closed (forced)" in caplog.text
+
+
+def test_names_that_clients_invent_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(module, "MOST", 10)
+    upstreams = Upstreams(FakeClock())
+    for number in range(100):
+        upstreams.line(ScriptedModel(name=f"m{number}"), "http://h/v1")
+    assert [key.model for key in upstreams.breakers] == [f"m{number}" for number in range(90, 100)]
