@@ -215,3 +215,13 @@ async def test_what_the_cache_answered_costs_nothing(tmp_path, cache, cost):
         ).result()
         await told(watching)
     assert watching.report.cost == cost
+
+
+async def test_what_the_cache_saved_is_what_it_would_have_cost(tmp_path):
+    unpaid = Tokens(input_tokens=3, output_tokens=4, total_tokens=7)
+    async with stage(tmp_path) as engine:
+        watching = watched(engine, cost=lambda report: Decimal(report.usage.total_tokens))
+        trace = Trace(cache="hit", unpaid=unpaid)
+        await (await engine.create("default", CreateResponse(model="scripted", input="Hi."), trace)).result()
+        await told(watching)
+    assert (watching.report.cost, watching.report.saved) == (0, 7)

@@ -74,6 +74,7 @@ def test_every_figure_has_its_field(written):
     full = report(
         attempts=tries,
         cost=Decimal("0.00001250"),
+        saved=Decimal("0.5"),
         queued=0.25,
         cache="miss",
         tokens_saved=9,

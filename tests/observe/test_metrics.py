@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from antiphon.observe.metrics import METRICS, MOST_SERIES, Metrics
-from tests.observe.reports import UPSTREAM, answered, attempt, began, report
+from tests.observe.reports import UPSTREAM, USAGE, answered, attempt, began, report
 
 
 def told(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -43,6 +43,16 @@ def test_a_response_is_counted_with_its_times_and_tokens(metrics):
     assert found["antiphon_cost_usd_total", "gpt"] == 0.25
     assert found["antiphon_cache_total", "gpt", "miss"] == 1
     assert found["antiphon_tokens_saved_total", "gpt"] == 7
+
+
+def test_what_the_cache_answered_with_is_counted_apart_with_the_money_that_it_saved(metrics):
+    metrics.ended(report(cache="hit", unpaid=USAGE, cost=Decimal(0), saved=Decimal("0.125")))
+    found = told(metrics)
+    kinds = ("input", "cached", "output", "reasoning")
+    assert {found["antiphon_tokens_total", "gpt", kind] for kind in kinds} == {0}
+    assert found["antiphon_cache_tokens_saved_total", "gpt", "input"] == 100
+    assert found["antiphon_cache_tokens_saved_total", "gpt", "output"] == 21
+    assert found["antiphon_cache_usd_saved_total", "gpt"] == 0.125
 
 
 def test_a_histogram_counts_each_value_in_every_bucket_above_it(metrics):

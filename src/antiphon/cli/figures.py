@@ -56,6 +56,8 @@ class Figures(msgspec.Struct, kw_only=True):
     retries: int = 0
     fallbacks: int = 0
     cache: dict[str, int] = {}
+    cache_tokens_saved: int = 0
+    cache_usd_saved: float = 0.0
     errors: dict[str, int] = {}
     """How often clients were told of each code."""
     models: list[Model] = []
@@ -79,6 +81,8 @@ def figures_of(text: str) -> Figures:
         retries=int(found.total("antiphon_retries_total")),
         fallbacks=int(found.total("antiphon_fallbacks_total")),
         cache=found.by("antiphon_cache_total", "result"),
+        cache_tokens_saved=int(found.total("antiphon_cache_tokens_saved_total")),
+        cache_usd_saved=found.total("antiphon_cache_usd_saved_total"),
         errors=found.by("antiphon_errors_total", "code"),
         models=list(_models(found)),
         upstreams=list(_upstreams(found)),

@@ -119,6 +119,8 @@ def _head(figures: Figures, now: float, rate: str) -> str:
 def _under_way(figures: Figures) -> str:
     waiting = ", ".join(f"{count} {queue}" for queue, count in figures.queues.items() if count) or "0"
     cache = ", ".join(f"{count} {result}" for result, count in figures.cache.items()) or "–"
+    if figures.cache_tokens_saved:
+        cache += f"; saved {figures.cache_tokens_saved} tokens, {figures.cache_usd_saved:.4f} USD"
     rows = [
         ("running", f"{figures.foreground} foreground, {figures.background} background"),
         ("waiting", waiting),

@@ -39,7 +39,7 @@ class Attempts:
         self.lines = tuple(lines)
         self._clock = clock
         self._settings = settings
-        self._order = order
+        self._order: Order = order
         self._random = random
 
     # What the lines are together

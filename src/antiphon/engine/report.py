@@ -56,11 +56,13 @@ class Observers:
             _tell(observer.answered, request)
 
     def _priced(self, report: Report) -> Report:
-        if report.cache in FREE:
-            return structs.replace(report, cost=Decimal(0))
         if self._cost is None:
-            return report
-        return structs.replace(report, cost=_tell(self._cost, report))
+            return structs.replace(report, cost=Decimal(0)) if report.cache in FREE else report
+        cost = Decimal(0) if report.cache in FREE else _tell(self._cost, report)
+        if report.unpaid is None:
+            return structs.replace(report, cost=cost)
+        saved = _tell(self._cost, structs.replace(report, attempts=(), usage=report.unpaid))
+        return structs.replace(report, cost=cost, saved=saved)
 
 
 def _tell(told: Callable[[T], R], what: T) -> R | None:
@@ -121,6 +123,7 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
         refused=not run.exists,
         attempts=tuple(structs.replace(one, began=one.began - trace.began) for one in trace.attempts),
         cache=trace.cache,
+        unpaid=trace.unpaid,
         tokens_saved=trace.tokens_saved,
     )
 

@@ -113,6 +113,7 @@ WORK_FIELDS: Final[Mapping[str, Callable[[Report], Any]]] = {
     "cached_tokens": lambda report: report.usage and report.usage.input_tokens_details.cached_tokens,
     "output_tokens": lambda report: report.usage and report.usage.output_tokens,
     "reasoning_tokens": lambda report: report.usage and report.usage.output_tokens_details.reasoning_tokens,
+    "saved_usd": lambda report: None if report.saved is None else format(report.saved, "f"),
     "cost_usd": lambda report: None if report.cost is None else format(report.cost, "f"),
     "attempts": lambda report: len(report.attempts),
     "retries": lambda report: report.retries or None,

@@ -22,6 +22,7 @@ import antiphon
 from antiphon.observe.lag import Lag
 from antiphon.policy.breaker import State
 from antiphon.turn.report import Answered, Began, Report
+from antiphon.turn.usage import without
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -78,6 +79,12 @@ METRICS: Final[Mapping[str, Metric]] = {
     "antiphon_tokens_saved_total": Metric("counter", "Input tokens that were left out.", ("model",)),
     "antiphon_cost_usd_total": Metric("counter", "US dollars, where a price is known.", ("model",)),
     "antiphon_cache_total": Metric("counter", "What the response cache did.", ("model", "result")),
+    "antiphon_cache_tokens_saved_total": Metric(
+        "counter", "Tokens that the response cache answered with.", ("model", "kind")
+    ),
+    "antiphon_cache_usd_saved_total": Metric(
+        "counter", "US dollars that they would have cost, where a price is known.", ("model",)
+    ),
     "antiphon_attempts_total": Metric(
         "counter", "Requests to upstreams that are over.", ("upstream", "model", "outcome")
     ),
@@ -179,7 +186,13 @@ class Metrics:
         series[labels].observe(value)
 
     def _count_tokens(self, model: str, report: Report) -> None:
-        usage = report.usage
+        unpaid = report.unpaid
+        if unpaid is not None:
+            self.count("antiphon_cache_tokens_saved_total", (model, "input"), unpaid.input_tokens)
+            self.count("antiphon_cache_tokens_saved_total", (model, "output"), unpaid.output_tokens)
+        if report.saved is not None:
+            self.count("antiphon_cache_usd_saved_total", (model,), float(report.saved))
+        usage = report.usage if unpaid is None or report.usage is None else without(report.usage, unpaid)
         if usage is not None:
             self.count("antiphon_tokens_total", (model, "input"), usage.input_tokens)
             self.count("antiphon_tokens_total", (model, "cached"), usage.input_tokens_details.cached_tokens)

@@ -73,9 +73,13 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     """Their `began` counts from the beginning of the work."""
     cache: Literal["", "miss", "hit", "shared"] = ""
+    unpaid: Usage | None = None
+    """What of the usage cost nothing, because the response cache answered."""
     tokens_saved: int = 0
     cost: Decimal | None = None
     """In US dollars; None where no price is known."""
+    saved: Decimal | None = None
+    """What the unpaid usage would have cost."""
 
     @property
     def retries(self) -> int:
