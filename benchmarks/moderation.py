@@ -18,7 +18,7 @@ from antiphon.engine.moderation import Panel
 from antiphon.models.moderators import RuleList
 from antiphon.policy.gate import Gate
 from antiphon.policy.rules import Rules
-from antiphon.policy.verdict import CLEAN, Passage, Verdict
+from antiphon.policy.verdict import CLEAN, Account, Passage, Verdict
 from antiphon.ports import Moderator
 from antiphon.turn.deltas import Delta, Finished, Text
 
@@ -36,7 +36,9 @@ class Slow:
     def __init__(self, window: int) -> None:
         self.window = window
 
-    async def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict:
+    async def judge(
+        self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
+    ) -> Verdict:
         await asyncio.sleep(TAKES)
         return CLEAN
 

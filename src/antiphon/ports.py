@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from antiphon.policy.verdict import Passage, Verdict
+from antiphon.policy.verdict import Account, Passage, Verdict
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
 from antiphon.turn.report import Answered, Began, Report
@@ -133,7 +133,10 @@ class Moderator(Protocol):
 
     @property
     def window(self) -> int:
-        """Characters that it wants to judge at a time. 0: whatever there is, and it answers at once."""
+        """Characters that it wants to judge at a time. 0: whatever there is, and it answers at once.
+
+        What is large it is asked for in a thread then, so that the event loop goes on.
+        """
         ...
 
     @property
@@ -141,9 +144,12 @@ class Moderator(Protocol):
         """Characters that are held back of a text that goes on, and judged again with what follows."""
         ...
 
-    def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict | Awaitable[Verdict]:
+    def judge(
+        self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
+    ) -> Verdict | Awaitable[Verdict]:
         """One verdict on all of them: at once, or later. Images are URLs; who sees none leaves them out.
 
+        `account` is whose work it is; None: nobody's, so that nothing of it is noted.
         A verdict that comes later may be an APIError instead. A cancelled task stops the work at once.
         """
         ...

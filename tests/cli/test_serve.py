@@ -6,13 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from antiphon.cli.serve import options_of
+from antiphon.cli.serve import options_of, read_ahead
 from antiphon.config.load import load
+from antiphon.plugins import Models
+from antiphon.policy.prices import Prices
 from antiphon.server.guard import LOCAL_HOSTS
 from tests.cli.conftest import COMMAND, serving, surroundings
 
@@ -56,6 +60,21 @@ def test_the_request_that_it_prints_works_as_printed(server):
     if done.returncode == 127:
         pytest.skip("there is no curl")
     assert json.loads(done.stdout)["status"] == "completed"
+
+
+def test_the_prices_of_what_it_asks_are_read_ahead_beside_the_first_requests(tmp_path):
+    (tmp_path / "antiphon.toml").write_text(
+        '[models.m]\nbackend = "responses"\nbase_url = "http://a/v1"\n[embeddings.e]\nbase_url = "http://b/v1"\n'
+    )
+    told = []
+
+    class Ahead(Prices):
+        def preload(self, upstreams: Iterable[str]) -> None:
+            told.append((threading.current_thread() is threading.main_thread(), list(upstreams)))
+
+    settings = load(environ={"HOME": "/"}, folder=tmp_path)
+    read_ahead(settings, Models(settings.models, prices=Ahead())).join(10)
+    assert told == [(False, ["http://a/v1", "http://b/v1"])]
 
 
 def test_it_ends_with_0_on_a_signal_and_has_nothing_to_say(tmp_path):

@@ -70,7 +70,7 @@ def settings_of(folder: Path, text: str):
     [
         ("[cache]\nttl = 0", r"antiphon.toml: cache.ttl: .*> 0"),
         ("[cache]\nmax_bytes = -1", r"antiphon.toml: cache.max_bytes: .*>= 1"),
-        ("[cache]\nmax_bytes = 1000", r"antiphon.toml: cache.max_entry_bytes: .*1048576 bytes does not fit .*1000"),
+        ("[cache]\nmax_bytes = 1000", r"antiphon.toml: cache.max_entry_bytes: .*1048576 is more than max_bytes, 1000"),
         (
             '[cache]\nmodels = ["smal"]\n[models."small"]\nbackend = "rehearsal"',
             r"antiphon.toml: cache.models: there is no model 'smal'",

@@ -113,9 +113,7 @@ def test_a_named_file_that_is_missing_is_an_error(tmp_path):
 
 
 def test_paths_in_the_file_are_relative_to_the_file_and_all_others_to_the_working_folder(tmp_path):
-    written(
-        tmp_path, '[server]\ndata = "d"\n[models.m]\nbackend = "rehearsal"\napi_key_file = "k"', "sub/antiphon.toml"
-    )
+    written(tmp_path, f'[server]\ndata = "d"\n{CHAT}api_key_file = "k"', "sub/antiphon.toml")
     config = load(environ=NO_ENVIRONMENT, folder=tmp_path, file=Path("sub/antiphon.toml"))
     assert config.server.data == tmp_path / "sub" / "d"
     assert config.models["m"].api_key_file == tmp_path / "sub" / "k"
@@ -287,6 +285,77 @@ MISTAKES = {
     "a negative limit": (
         '[models.m]\nbackend = "rehearsal"\nmax_concurrency = -1',
         'models."m".max_concurrency: expected int >= 0',
+    ),
+    "a limit of a route": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal"]\nmax_concurrency = 1',
+        'models."r".max_concurrency: a route is not asked itself: set it for the models that it leads to',
+    ),
+    "hedging of a route": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal"]\nhedging = true',
+        'models."r".hedging: a route is not asked itself: set it for the models that it leads to',
+    ),
+    "a key of a route": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal"]\napi_key = "k"',
+        'models."r".api_key: a route is not asked itself: set it for the models that it leads to',
+    ),
+    "a key of the built-in model": (
+        '[models.m]\nbackend = "rehearsal"\napi_key_env = "K"',
+        'models."m".api_key_env: the built-in model needs no key',
+    ),
+    "a key of rules": (
+        '[moderators.m]\nkind = "rules"\nwords = { a = ["b"] }\napi_key = "k"',
+        'moderators."m".api_key: rules need no key',
+    ),
+    "a key of a judge": (
+        '[moderators.m]\nkind = "judge"\nmodel = "rehearsal"\napi_key_file = "k"',
+        'moderators."m".api_key_file: a judge is asked with the key of its model',
+    ),
+    "a queue without a limit": (
+        CHAT + "max_queue = 5",
+        'models."m".max_queue: it counts where max_concurrency sets a limit, and there is none',
+    ),
+    "a limit that adapts from nothing": (
+        CHAT + "adaptive_concurrency = true",
+        'models."m".adaptive_concurrency: it counts where max_concurrency sets a limit, and there is none',
+    ),
+    "two limits of one address": (
+        CHAT + "max_concurrency = 2\n" + CHAT.replace("models.m", "models.n") + "max_concurrency = 50",
+        'models."n".max_concurrency: models."m" has the same address and another one: set it for one of them',
+    ),
+    "two queues of one address": (
+        CHAT
+        + "max_concurrency = 2\n"
+        + CHAT.replace("models.m", "models.n").replace("/v1", "/v1/")
+        + "max_concurrency = 2\nmax_queue = 5",
+        'models."n".max_queue: models."m" has the same address and another one: set it for one of them',
+    ),
+    "hedging of what is not tried again": (
+        '[models.m]\nbackend = "rehearsal"\nhedging = true',
+        'models."m".hedging: it counts for the built-in model only in a route, or with max_concurrency',
+    ),
+    "the breaker of a route": (
+        '[models.r]\nbackend = "route"\nmodels = ["rehearsal"]\nbreaker = "off"',
+        'models."r".breaker: a route is not asked itself: set it for the models that it leads to',
+    ),
+    "the breaker of what has none": (
+        '[models.m]\nbackend = "rehearsal"\nbreaker = "open"',
+        'models."m".breaker: it counts for the built-in model only in a route, or with max_concurrency',
+    ),
+    "two words on one breaker": (
+        CHAT + 'model = "a"\nbreaker = "open"\n' + CHAT.replace("models.m", "models.a"),
+        'models."a".breaker: models."m" is the same model at the same address and says "open"',
+    ),
+    "more times to know than are remembered": (
+        "[hedging]\nleast = 600",
+        "hedging.least: 600 is more than most, 500",
+    ),
+    "a retry that no budget can pay": (
+        "[retry]\nbucket = 10",
+        "retry.transient_cost: 14 is more than bucket, 10",
+    ),
+    "a retry after a 429 that no budget can pay": (
+        "[retry]\nthrottled_cost = 501",
+        "retry.throttled_cost: 501 is more than bucket, 500",
     ),
     "an impossible ratio": ("[breaker]\nratio = 1.5", "breaker.ratio: expected float <= 1.0"),
     "no attempt at all": ("[retry]\nattempts = 0", "retry.attempts: expected int >= 1"),

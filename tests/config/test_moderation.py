@@ -10,7 +10,7 @@ from antiphon.config.load import load
 from antiphon.config.settings import ConfigError
 from antiphon.engine.gated import Gated
 from antiphon.models.moderators import Judge, RuleList, UpstreamModerator
-from antiphon.plugins import Models, compose
+from antiphon.plugins import Models, compose, monitoring
 from antiphon.policy.verdict import Passage
 
 ALL = """
@@ -70,6 +70,14 @@ def test_without_any_table_there_is_the_built_in_moderator_and_no_policy(tmp_pat
     assert moderation is not None
     assert list(moderation.moderators) == ["rules"]
     assert (moderation.policy.input, moderation.policy.output) == ("off", "off")
+
+
+def test_moderators_have_labels_of_their_own_in_the_metrics(tmp_path):
+    composed(tmp_path, ALL)
+    environ = {"HOME": "/", "KEY": "k"}
+    watching = monitoring(load(environ=environ, folder=tmp_path), environ, [])
+    assert watching.metrics is not None
+    assert [watching.metrics.label_of(name) for name in ("house", "rules", "nobody")] == ["house", "rules", "*"]
 
 
 @pytest.mark.parametrize(

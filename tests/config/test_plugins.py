@@ -10,6 +10,7 @@ from antiphon import plugins
 from antiphon.config.discovery import LocalServer
 from antiphon.config.load import load
 from antiphon.config.settings import (
+    BACKENDS,
     ChatSettings,
     ConfigError,
     PluginSettings,
@@ -21,7 +22,10 @@ from antiphon.config.settings import (
 )
 from antiphon.models.chat_completions import ChatOptions
 from antiphon.models.responses import ResponsesOptions
-from antiphon.plugins import KEPT, REMEMBERED, Models, compose
+from antiphon.plugins import Models, compose
+from antiphon.plugins.catalog import REMEMBERED
+from antiphon.plugins.listing import KEPT
+from antiphon.plugins.options import options_of
 from antiphon.testing import ScriptedModel
 from antiphon.wire.errors import InvalidRequest
 from tests.config.fakes import listing, serving
@@ -119,7 +123,7 @@ def test_settings_become_options():
         ca_file=Path("/ca.pem"),
         api_key=Secret("k"),
     )
-    options = plugins._options(settings, ChatOptions)
+    options = options_of(settings, ChatOptions)
     assert options == ChatOptions(
         base_url=settings.base_url,
         headers={"X-A": "1"},
@@ -284,7 +288,7 @@ async def test_closing_closes_every_backend_that_was_made(monkeypatch):
 
 def test_our_backends_are_those_that_have_settings():
     kinds = (RehearsalSettings, RouteSettings, UpstreamSettings, PluginSettings)
-    assert all(issubclass(kind, kinds) for kind in plugins.BACKENDS.values())
+    assert all(issubclass(kind, kinds) for kind in BACKENDS.values())
 
 
 # Routes
@@ -306,13 +310,40 @@ def test_a_route_is_the_lines_of_its_models():
     assert lines[0].breaker is not lines[1].breaker
 
 
-def test_models_of_one_address_share_its_places():
-    models = Models({"a": chat(max_concurrency=2), "b": chat(max_concurrency=2), "c": chat("http://127.0.0.1:8/v1")})
-    a, b, c = (models.choose(name).model.lines[0] for name in "abc")
-    assert a.queue is b.queue
-    assert a.queue is not None
-    assert a.queue.admission.limit == 2
-    assert c.queue is None
+@pytest.mark.parametrize("order", ["abc", "cba"])
+def test_models_of_one_address_share_its_places_whichever_of_them_says_how_many(order):
+    models = Models({"a": chat(), "b": chat(max_concurrency=2, max_queue=7), "c": chat("http://127.0.0.1:8/v1")})
+    lines = {name: models.choose(name).model.lines[0] for name in order}
+    assert lines["a"].queue is lines["b"].queue
+    assert lines["a"].queue is not None
+    assert (lines["a"].queue.admission.settings.limit, lines["a"].queue.admission.settings.queue) == (2, 7)
+    assert lines["c"].queue is None
+
+
+def test_hedging_of_a_rehearsal_counts_in_a_route_and_with_a_limit(tmp_path):
+    file = tmp_path / "antiphon.toml"
+    file.write_text(
+        '[models.a]\nbackend = "rehearsal"\nhedging = true\n'
+        '[models.b]\nbackend = "rehearsal"\nhedging = true\nmax_concurrency = 3\n'
+        '[models.r]\nbackend = "route"\nmodels = ["a", "rehearsal"]\n'
+    )
+    models = compose(load(file=file, environ={}), {}, servers=())
+    lines = [models.choose(name).model.inner.lines[0] for name in "rb"]
+    assert [line.hedging is not None for line in lines] == [True, True]
+
+
+def test_a_name_that_only_a_client_has_said_is_none_of_the_configuration():
+    models = Models({"a": chat(), "*": chat()})
+    for name in ("a", "made-up"):
+        models.choose(name)
+    known = models.upstreams
+    assert {key.model: known.label_of(key) for key in known.breakers} == {"a": "a", "made-up": "*"}
+
+
+@pytest.mark.parametrize(("word", "state"), [("auto", "closed"), ("open", "forced_open"), ("off", "disabled")])
+def test_an_operators_word_on_a_breaker_is_told_to_it(word, state):
+    (line,) = Models({"a": chat(breaker=word)}).choose("a").model.lines
+    assert line.breaker.state == state
 
 
 def test_weights_belong_to_the_route_and_not_to_the_model():

@@ -77,9 +77,12 @@ class Withholding(TroubledStore):
 
 
 async def create(engine: Engine, **body: Any) -> Run:
-    """Ask for a response."""
+    """Ask for a response; one in the background is stored then."""
     request = decode_create(json.dumps({"model": "scripted", "input": "Hi.", **body}).encode())
-    return await engine.create(PROJECT, request)
+    run = await engine.create(PROJECT, request)
+    if request.background:
+        await asyncio.shield(run.opened)
+    return run
 
 
 async def bytes_of(data: AsyncIterator[bytes]) -> bytes:

@@ -3,110 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
-from copy import copy
 
 import pytest
 
 from antiphon.engine.attempts import Attempts
-from antiphon.engine.lines import Line
-from antiphon.engine.queue import Queue
 from antiphon.policy.admission import AdmissionSettings
-from antiphon.policy.breaker import Breaker, BreakerSettings, Key
-from antiphon.policy.hedge import HedgeSettings, Hedging
-from antiphon.policy.retry import RetryBudget, RetrySettings
+from antiphon.policy.breaker import BreakerSettings
+from antiphon.policy.retry import RetrySettings
 from antiphon.testing import FakeClock, Only, ScriptedModel, said
-from antiphon.turn.deltas import Finished, Noted, Text, Usage
+from antiphon.turn.deltas import Arguments, Finished, ItemStarted, Noted, Reasoning, Text, Usage
 from antiphon.turn.input import Turn
 from antiphon.wire.errors import (
-    APIError,
     InvalidRequest,
     RateLimited,
     ServerOverloaded,
     Unavailable,
     UpstreamMalformed,
 )
+from antiphon.wire.items import CodeInterpreterCall, Message
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import Usage as Figures
+from tests.engine.attempts_stage import CUT, DOWN, Plays, Scene, settle, texts
 from tests.engine.stage import create, events_of, read, stage, text_of
 from tests.support import grammar
 
 pytestmark = pytest.mark.anyio
-
-DOWN = Unavailable("Down.")
-CUT = Unavailable("Cut.", code="upstream_cut")
-
-
-class Plays(ScriptedModel):
-    """A model with a script for each call, the last one again and again."""
-
-    def __init__(self, *scripts, name="m", **options):
-        calls = iter(scripts)
-        self.last = None
-
-        def script(turn):
-            self.last = next(calls, self.last)
-            return [copy(step) if isinstance(step, APIError) else step for step in self.last]
-
-        super().__init__(script, name=name, **options)
-
-
-class Scene:
-    """Lines over scripted models, and a clock that stands still."""
-
-    def __init__(self, *models, settings=None, queue=None, hedging=False, breaker=None, **options):
-        self.clock = FakeClock()
-        self.models = models
-        self.retry = settings or RetrySettings()
-        self.lines = [
-            Line(
-                model,
-                Breaker(Key(f"up{at}", model.name), breaker or BreakerSettings(ramp=0), random=lambda: 0.5),
-                RetryBudget(self.retry),
-                queue=Queue(queue, self.clock) if queue is not None else None,
-                hedging=Hedging(HedgeSettings(least=1, share=1.0)) if hedging else None,
-            )
-            for at, model in enumerate(models)
-        ]
-        self.model = Attempts(self.lines, self.clock, self.retry, random=lambda: 0.5, **options)
-
-    async def ask(self, turn=None):
-        """What is heard of a turn, and the error at its end; waits pass at once."""
-        turn = turn or Turn(request=CreateResponse(input="Hi"), items=[])
-        heard, error = [], None
-        asking = asyncio.create_task(self.hear(turn, heard))
-        while not asking.done():
-            await asyncio.sleep(0)
-            if not asking.done() and self.clock.waiting:
-                await self.clock.advance(self.clock.waiting[0])
-        try:
-            await asking
-        except APIError as raised:
-            error = raised
-        return heard, error
-
-    async def hear(self, turn, heard):
-        async with aclosing(self.model.stream(turn)) as batches:
-            async for batch in batches:
-                heard.extend(batch)
-
-    def nothing_is_held(self):
-        """Every permit, place and ticket was given back, and no stream is open."""
-        for line in self.lines:
-            assert line.budget.traffic.calls == 0
-            assert line.budget.traffic.retries == 0
-            assert line.queue is None or (line.queue.admission.running, line.queue.admission.waiting) == (0, 0)
-        assert [model.open for model in self.models] == [0] * len(self.models)
-
-
-async def settle():
-    """Let all tasks go as far as they can."""
-    for _ in range(30):
-        await asyncio.sleep(0)
-
-
-def texts(heard):
-    return "".join(delta.text for delta in heard if isinstance(delta, Text))
 
 
 async def test_rule_9_a_failure_before_any_output_is_tried_again_and_leaves_no_trace_in_the_answer():
@@ -198,6 +119,55 @@ async def test_an_open_breaker_is_passed_over_and_when_all_are_open_it_is_a_503_
     assert isinstance(error, Unavailable)
     assert (error.code, error.retry_after) == ("upstream_down", 30)
     scene.nothing_is_held()
+
+
+async def test_a_breaker_that_opens_on_the_way_does_not_hide_why_the_last_attempt_failed():
+    refused = Unavailable("Refused.", code="upstream_unreachable")
+    scene = Scene(Plays([refused]), breaker=BreakerSettings(ramp=0, connect_failures=2))
+    _, error = await scene.ask()
+    assert len(scene.models[0].turns) == 2
+    assert (error.code, error.retry_after, error.should_retry) == ("upstream_unreachable", None, False)
+    scene.nothing_is_held()
+
+
+async def test_nor_does_a_full_queue_at_the_line_that_was_next_and_a_429_stays_the_clients_to_repeat():
+    never = asyncio.Event()
+    scene = Scene(
+        Plays([RateLimited("Wait.", retry_after=60)]), Plays([never]), queue=AdmissionSettings(limit=1, queue=0)
+    )
+    held = await scene.lines[1].queue.enter("other", None)
+    _, error = await scene.ask()
+    assert isinstance(error, RateLimited)
+    assert (error.retry_after, error.should_retry) == (60, None)
+    scene.lines[1].queue.leave(held)
+    scene.nothing_is_held()
+
+
+async def test_rule_9_nothing_is_tried_again_where_no_first_token_ever_came_in_the_time_that_is_left():
+    late = {5: asyncio.Event(), 8: asyncio.Event()}
+    slow = ([[], event, *said()] for event in late.values())
+    scene = Scene(Plays(*slow, [DOWN], [DOWN], said("Hello.")))
+    for seconds, event in late.items():
+        first = asyncio.create_task(scene.hear(Turn(request=CreateResponse(input="Hi"), items=[]), []))
+        await settle()
+        await scene.clock.advance(seconds)
+        event.set()
+        await first
+    turn = Turn(request=CreateResponse(input="Hi"), items=[], deadline=scene.clock.monotonic() + 4)
+    _, error = await scene.ask(turn)
+    assert isinstance(error, Unavailable)
+    assert len(turn.trace.attempts) == 1
+    turn.deadline = scene.clock.monotonic() + 6
+    heard, _ = await scene.ask(turn)
+    assert (texts(heard), len(turn.trace.attempts)) == ("Hello.", 3)
+
+
+async def test_rule_9_what_a_tool_of_the_upstream_has_begun_is_output_and_is_not_begun_again():
+    call = ItemStarted(0, CodeInterpreterCall(container_id="cntr_1", code="", status="in_progress"))
+    scene = Scene(Plays([[], [call], CUT]), Plays(said("Never.")))
+    _, error = await scene.ask()
+    assert error.code == "upstream_cut"
+    assert scene.models[1].turns == []
 
 
 async def test_a_stream_that_ends_without_saying_so_is_a_failure():
@@ -342,6 +312,159 @@ async def test_rule_15_one_that_fails_leaves_the_other_to_answer():
     gate.set()
     await asking
     assert texts(heard) == "First."
+    scene.nothing_is_held()
+
+
+async def test_rule_15_and_16_a_second_call_has_a_place_of_its_own_and_begins_only_where_one_is_free():
+    scene = Scene(Plays([[], asyncio.Event()]), queue=AdmissionSettings(limit=2), hedging=True)
+    line, (model,) = scene.lines[0], scene.models
+    line.hedging.observe(1.0, 0)
+    tasks = []
+    for opened in (2, 2):
+        tasks.append(asyncio.create_task(scene.hear(Turn(request=CreateResponse(input="Hi"), items=[]), [])))
+        await settle()
+        await scene.clock.advance(1)
+        await settle()
+        assert (model.open, line.queue.admission.running) == (opened, opened)
+    tasks[0].cancel()
+    await asyncio.wait(tasks[:1])
+    await settle()
+    assert (model.open, line.queue.admission.running, line.queue.admission.waiting) == (1, 1, 0)
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    scene.nothing_is_held()
+
+
+# What an attempt has used
+
+
+FIGURES = Figures(input_tokens=1, output_tokens=2, total_tokens=3)
+WORDS = "Words, " * 300  # 2,100 characters
+
+
+async def leave_after_the_first_words(scene, turn):
+    asking = asyncio.create_task(scene.hear(turn, heard := []))
+    await settle()
+    assert heard
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+def long_turn():
+    return Turn(request=CreateResponse(input="Hi"), items=[Message(role="user", content="word " * 600)])
+
+
+@pytest.mark.parametrize("hedging", [False, True])
+async def test_who_leaves_has_used_what_was_said_so_far(hedging):
+    script = [[Text(WORDS), Reasoning(WORDS)], [Arguments(0, WORDS)], asyncio.Event()]
+    scene = Scene(Plays(script), hedging=hedging)
+    if hedging:
+        scene.lines[0].hedging.observe(1.0, 0)
+    turn = long_turn()
+    await leave_after_the_first_words(scene, turn)
+    (attempt,) = turn.trace.attempts
+    assert (attempt.outcome, attempt.is_estimated) == ("cancelled", True)
+    assert attempt.usage.input_tokens == pytest.approx(1000, rel=0.01)
+    assert attempt.usage.output_tokens == 2100
+    assert attempt.usage.total_tokens == attempt.usage.input_tokens + 2100
+
+
+@pytest.mark.parametrize("ending", [[CUT], [[Finished()]]])
+async def test_where_the_upstream_told_no_usage_it_is_estimated_whatever_the_end(ending):
+    scene = Scene(Plays([[Text(WORDS)], *ending]))
+    turn = long_turn()
+    await scene.ask(turn)
+    assert turn.trace.attempts[0].is_estimated
+    assert turn.trace.attempts[0].usage.output_tokens == 700
+
+
+async def test_what_is_said_in_other_scripts_weighs_more_than_its_characters():
+    scene = Scene(Plays([[Text("字" * 300)], [Finished()]]))
+    turn = long_turn()
+    await scene.ask(turn)
+    assert turn.trace.attempts[0].usage.output_tokens == 200
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [[Text("Hi")], [Usage(FIGURES)], [Finished()]],
+        [[Usage(FIGURES)], [Text("Hi")], [Text(" there.")], [Finished()]],
+        [[Text("Hi")], [Usage(FIGURES)], [Text(" there.")], CUT],
+    ],
+)
+async def test_what_the_upstream_told_is_kept_wherever_it_came(script):
+    scene = Scene(Plays(script))
+    turn = long_turn()
+    await scene.ask(turn)
+    (attempt,) = turn.trace.attempts
+    assert (attempt.usage, attempt.is_estimated) == (FIGURES, False)
+
+
+async def test_what_failed_before_any_output_has_used_nothing():
+    scene = Scene(Plays([[], DOWN], said("Hello.")))
+    turn = long_turn()
+    await scene.ask(turn)
+    assert [attempt.usage is None for attempt in turn.trace.attempts] == [True, False]
+
+
+# An upstream that can go on
+
+
+class Resumable(ScriptedModel):
+    """Says a word over each connection, and asks whether it may make the next one. `news`: whether it said any."""
+
+    def __init__(self, breaks, *, news=True, name="m"):
+        super().__init__(name=name)
+        self.breaks, self.news = breaks, news
+        self.connections = 0
+
+    async def stream(self, turn):
+        yield [Text("Word. ")]
+        self.connections, failed = 1, 0
+        while self.connections <= self.breaks:
+            failed = 1 if self.news else failed + 1
+            if not await turn.go_on(CUT, failed):
+                raise CUT
+            self.connections += 1
+            yield [Text("Word. ")] if self.news else []
+        yield [Finished()]
+
+
+async def test_rule_10_an_upstream_that_can_resume_goes_on_after_a_wait_as_often_as_it_says_something_new():
+    scene = Scene(Resumable(40))
+    turn = Turn(request=CreateResponse(input="Hi"), items=[])
+    heard, error = await scene.ask(turn)
+    assert (texts(heard), error) == ("Word. " * 41, None)
+    assert scene.clock.monotonic() == pytest.approx(40 * 0.05)
+    assert [attempt.outcome for attempt in turn.trace.attempts] == ["completed"]
+    assert scene.lines[0].budget.tokens == 500
+    scene.nothing_is_held()
+
+
+async def test_rule_10_one_that_says_nothing_new_is_given_up():
+    scene = Scene(Resumable(40, news=False))
+    heard, error = await scene.ask()
+    assert (texts(heard), error.code) == ("Word. ", "upstream_cut")
+    assert scene.models[0].connections == RetrySettings().resumes
+    scene.nothing_is_held()
+
+
+async def test_rule_10_going_on_is_paid_for_and_ends_with_the_deadline():
+    scene = Scene(Resumable(40))
+    scene.lines[0].budget.tokens = 0
+    _, error = await scene.ask()
+    assert (error.code, scene.models[0].connections) == ("upstream_cut", 1)
+    scene = Scene(Resumable(40))
+    _, error = await scene.ask(Turn(request=CreateResponse(input="Hi"), items=[], deadline=0.12))
+    assert (error.code, scene.models[0].connections) == ("upstream_cut", 3)
+    scene.nothing_is_held()
+
+
+async def test_who_leaves_while_an_upstream_waits_to_go_on_gives_everything_back():
+    scene = Scene(Resumable(40))
+    await leave_after_the_first_words(scene, Turn(request=CreateResponse(input="Hi"), items=[]))
+    assert scene.clock.waiting == []
     scene.nothing_is_held()
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from antiphon.engine.attempts import Attempts
+from antiphon.engine.report import Observers
+from antiphon.engine.upstreams import Upstreams
 from antiphon.ports import ResponseCache
 from antiphon.stores.cache import SQLiteCache
 from antiphon.testing import FakeClock, MemoryCache, ScriptedModel, ScriptedTool, said
 from antiphon.turn.deltas import Arguments, Delta, Finished, ItemDone, ItemStarted, Reasoning, Text, Usage
+from antiphon.turn.report import Answered, Began, Report
 from antiphon.wire import response
 from antiphon.wire.errors import RateLimited, Unavailable
 from antiphon.wire.items import FunctionCall, WebSearchCall
@@ -114,9 +120,8 @@ async def test_what_follows_a_hit_follows_from_it(tmp_path):
 async def test_a_hit_costs_nothing_and_its_usage_is_as_the_upstream_told_it(tmp_path):
     async with cached_stage(tmp_path) as s:
         miss, hit = await trace_of(s), await trace_of(s)
-        assert miss.unpaid is None
-        assert hit.unpaid is not None
-        assert hit.unpaid.total_tokens == 10
+        assert miss.reused == []
+        assert [(one.upstream, one.model, one.usage.total_tokens) for one in hit.reused] == [("", "scripted", 10)]
         statistics = s.cached.answers.statistics
         assert (statistics.hits, statistics.misses, statistics.stored) == (1, 1, 1)
         assert statistics.saved.total_tokens == 10
@@ -150,7 +155,8 @@ async def test_a_call_of_a_function_that_the_server_runs_is_run_anew(tmp_path):
         texts = [text_of(json.loads(response_json(run.machine.fold.response()))) for run in (first, second)]
         assert texts == ["Done.", "Done."]
         assert (first.turn.trace.cache, second.turn.trace.cache) == ("miss", "hit")
-        assert second.turn.trace.unpaid == second.machine.usage
+        assert [one.usage.total_tokens for one in second.turn.trace.reused] == [12, 8]
+        assert second.machine.usage.total_tokens == 20
 
 
 async def test_a_response_of_which_one_turn_was_called_for_is_a_miss_and_pays_for_that_turn(tmp_path):
@@ -165,7 +171,64 @@ async def test_a_response_of_which_one_turn_was_called_for_is_a_miss_and_pays_fo
         second = await s.answer(**body)
         assert s.calls == 3
         assert second.turn.trace.cache == "miss"
-        assert second.turn.trace.unpaid == FIGURES
+        assert [one.usage for one in second.turn.trace.reused] == [FIGURES]
+
+
+class Watching:
+    """An observer that keeps the reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[Report] = []
+
+    def began(self, work: Began) -> None:
+        pass
+
+    def ended(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def answered(self, request: Answered) -> None:
+        pass
+
+
+PRICES = {"first": 100, "second": 1}
+
+
+def dollars(report: Report) -> Decimal:
+    """A cost that tells who was paid."""
+    used = [(one.model, one.usage.total_tokens) for one in report.attempts if one.usage is not None]
+    return Decimal(sum(PRICES[model] * tokens for model, tokens in used))
+
+
+def route(*models: ScriptedModel) -> Attempts:
+    """One model after the other, each at an address of its own."""
+    upstreams = Upstreams(FakeClock())
+    lines = [upstreams.line(model, f"http://{model.name}/v1") for model in models]
+    return Attempts(lines, upstreams.clock, upstreams.retry, order="first", random=upstreams.chance)
+
+
+async def test_what_a_route_saves_is_the_price_of_the_line_that_answered(tmp_path):
+    gate = asyncio.Event()
+    down = ScriptedModel(lambda _: [Unavailable("Down.")], name="first")
+    well = ScriptedModel(lambda _: [[], gate, *said("Hello.")], name="second")
+    async with cached_stage(tmp_path, route(down, well)) as s:
+        watching = Watching()
+        s.engine.observers = Observers([watching], dollars)
+        runs = [await s.create(model="first") for _ in range(2)]
+        await settle()
+        gate.set()
+        for run in runs:
+            await run.result()
+        await s.answer(model="first")
+        await settle()
+        assert len(well.turns) == 1
+    reports = watching.reports
+    assert sorted(report.cache for report in reports) == ["hit", "miss", "shared"]
+    assert {(report.upstream, report.upstream_model) for report in reports} == {("http://second/v1", "second")}
+    assert {report.cache: (report.cost, report.saved) for report in reports} == {
+        "miss": (9, None),
+        "shared": (0, 9),
+        "hit": (0, 9),
+    }
 
 
 # Misses

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from decimal import Decimal
 
+import pytest
+
+from antiphon.engine.attempts import Attempts
 from antiphon.engine.costs import Costs
+from antiphon.engine.upstreams import Upstreams
 from antiphon.policy.prices import Prices
+from antiphon.testing import FakeClock, ScriptedModel
+from antiphon.turn.deltas import Text
 from antiphon.turn.report import Report
 from antiphon.turn.trace import Attempt
 from antiphon.wire.response import Usage
+from tests.engine.stage import create, stage
+from tests.engine.test_report import told, watched
+from tests.support.moderated import PHRASE, Behind, house
 
 FILE = """
 [[price]]
@@ -63,3 +73,35 @@ def test_without_a_known_price_there_is_no_cost_and_one_warning(tmp_path, caplog
 
 def test_the_built_in_model_costs_nothing(tmp_path):
     assert costs(tmp_path)(report(model="rehearsal")) == 0
+
+
+# From end to end
+
+
+def behind(model, clock, moderation):
+    """A catalog of one model behind one line and the gate."""
+    upstreams = Upstreams(clock)
+    line = upstreams.line(model, "http://127.0.0.1:1/v1")
+    return Behind(Attempts([line], clock, upstreams.retry, random=lambda: 0.5), moderation)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", ["dear", "strange"])
+async def test_rule_20_what_the_gate_cut_is_paid_for_or_its_price_is_not_known_but_it_is_never_free(tmp_path, name):
+    words = [[Text("Well. " * 500)], [Text(f"This is a {PHRASE}.")], asyncio.Event()]
+    clock, moderation = FakeClock(), house(output="block")
+    catalog = behind(ScriptedModel(words, name=name), clock, moderation)
+    async with stage(tmp_path / "data", catalog, clock=clock, moderation=moderation) as engine:
+        watching = watched(engine, cost=costs(tmp_path))
+        response = await (await create(engine)).result()
+        await told(watching)
+    report, (attempt,) = watching.report, watching.report.attempts
+    assert (response.status, attempt.outcome, attempt.is_estimated, report.is_estimated) == (
+        "incomplete",
+        "cancelled",
+        True,
+        True,
+    )
+    assert attempt.usage.output_tokens > 1000
+    expected = Decimal(attempt.usage.input_tokens * 10 + attempt.usage.output_tokens * 100) / 1_000_000
+    assert report.cost == (expected if name == "dear" else None)

@@ -64,9 +64,8 @@ async def test_a_hundred_equal_requests_at_once_are_one_call_of_the_upstream(tmp
 async def test_only_one_of_them_pays(tmp_path):
     async with cached_stage(tmp_path) as s:
         runs = [await ended(run) for run in await many(s, 3)]
-        unpaid = [run.turn.trace.unpaid for run in runs]
-        assert unpaid[0] is None
-        assert [figures.total_tokens for figures in unpaid[1:]] == [10, 10]
+        unpaid = [[one.usage.total_tokens for one in run.turn.trace.reused] for run in runs]
+        assert unpaid == [[], [10], [10]]
         assert (s.cached.answers.statistics.misses, s.cached.answers.statistics.shared) == (1, 2)
 
 
@@ -167,8 +166,8 @@ async def test_when_the_one_who_pays_leaves_the_next_one_pays(tmp_path):
         await ended(second)
         await ended(third)
         assert marks([second, third]) == ["miss", "shared"]
-        assert second.turn.trace.unpaid is None
-        assert third.turn.trace.unpaid is not None
+        assert second.turn.trace.reused == []
+        assert [(one.upstream, one.model) for one in third.turn.trace.reused] == [("here", "m")]
         assert [len(run.turn.trace.attempts) for run in (second, third)] == [1, 0]
 
 

@@ -278,7 +278,8 @@ async def test_a_blocked_input_reaches_no_upstream_and_nothing_is_stored(tmp_pat
     model = ScriptedModel()
     async with staged(tmp_path, model, house(input="block")) as engine:
         with pytest.raises(InvalidRequest) as refused:
-            await create(engine, background=background, **body)
+            await (await create(engine, background=background, **body)).result()
+        await settle()
         assert (refused.value.code, refused.value.param) == ("content_policy_violation", "input")
         assert (model.turns, engine.runs) == ([], {})
         assert list(await engine.store.unfinished()) == []
@@ -289,7 +290,7 @@ async def test_an_input_that_cannot_be_judged_is_refused_unless_the_policy_fails
     moderator.failure = Unavailable("Down.", retry_after=3)
     async with staged(tmp_path / "closed", ScriptedModel(), moderation) as engine:
         with pytest.raises(Unavailable) as refused:
-            await create(engine)
+            await (await create(engine)).result()
         assert (refused.value.code, refused.value.retry_after) == ("moderation_unavailable", 3)
     _, opened = slow(input="block", output="off", fails_open=True)
     opened.moderators["slow"] = moderator
@@ -312,7 +313,7 @@ async def test_a_client_cannot_turn_the_operators_policy_off(tmp_path):
     asked = {"model": "house", "policy": {"input": {"mode": "score"}, "output": {"mode": "score"}}}
     async with staged(tmp_path, ScriptedModel(said(TEXT)), house(input="block", output="block")) as engine:
         with pytest.raises(InvalidRequest):
-            await create(engine, input=PHRASE, moderation=asked)
+            await (await create(engine, input=PHRASE, moderation=asked)).result()
         assert (await (await create(engine, moderation=asked)).result()).status == "incomplete"
 
 

@@ -220,8 +220,9 @@ async def test_what_the_cache_answered_costs_nothing(tmp_path, cache, cost):
 async def test_what_the_cache_saved_is_what_it_would_have_cost(tmp_path):
     unpaid = Tokens(input_tokens=3, output_tokens=4, total_tokens=7)
     async with stage(tmp_path) as engine:
-        watching = watched(engine, cost=lambda report: Decimal(report.usage.total_tokens))
-        trace = Trace(cache="hit", unpaid=unpaid)
+        watching = watched(engine, cost=lambda report: Decimal(report.attempts[0].usage.total_tokens))
+        trace = Trace(cache="hit", reused=[Attempt("http://a/v1", "qwen3", 0.0, outcome="completed", usage=unpaid)])
         await (await engine.create("default", CreateResponse(model="scripted", input="Hi."), trace)).result()
         await told(watching)
-    assert (watching.report.cost, watching.report.saved) == (0, 7)
+    assert (watching.report.cost, watching.report.saved, watching.report.unpaid) == (0, 7, unpaid)
+    assert (watching.report.upstream, watching.report.upstream_model) == ("http://a/v1", "qwen3")

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from antiphon.engine.side_by_side import MOST
 from antiphon.models.moderators import Asked, Judge, UpstreamModerator
 from antiphon.models.upstream import UpstreamOptions
 from antiphon.policy.verdict import Passage
 from antiphon.testing import ScriptedModel, said
 from antiphon.wire.errors import APIError, InvalidRequest, Unavailable
-from tests.support.upstream import FakeUpstream, error_answer, json_answer, plain
+from tests.support.upstream import FakeUpstream, Gate, error_answer, json_answer, plain
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -43,6 +45,18 @@ async def test_an_upstream_is_sent_all_texts_at_once_and_each_image_alone(upstre
     assert upstream.requests[0].headers["authorization"] == "Bearer k"
     assert upstream.requests[0].json()["model"] == "omni"
     assert (verdict.flagged, verdict.scores, verdict.images) == ({"hate"}, {"hate": 0.8, "sexual": 0.6}, {"sexual"})
+
+
+async def test_many_images_are_sent_a_few_at_a_time_and_no_more_after_a_failure(upstream, moderator):
+    gate = Gate()
+    upstream.always(error_answer(503).gated(gate))
+    images = [f"https://example.com/{number}.png" for number in range(100)]
+    judging = asyncio.create_task(moderator.judge([], images))
+    await until(lambda: len(upstream.requests) == MOST)
+    gate.open()
+    with pytest.raises(Unavailable):
+        await judging
+    assert len(upstream.requests) < 2 * MOST
 
 
 async def test_a_threshold_of_ours_outweighs_what_the_upstream_flags(upstream):

@@ -7,12 +7,16 @@ from contextlib import aclosing
 
 import pytest
 
+from antiphon.engine.attempts import Attempts
+from antiphon.engine.clock import SystemClock
 from antiphon.engine.ids import output_ids
-from antiphon.models import responses_source
+from antiphon.engine.upstreams import Upstreams
 from antiphon.models.responses import Responses, ResponsesOptions
+from antiphon.policy.retry import RetrySettings
+from antiphon.testing import ScriptedModel
 from antiphon.turn.deltas import Finished, Text
 from antiphon.turn.input import Turn, effective
-from antiphon.wire.errors import APIError
+from antiphon.wire.errors import APIError, InvalidRequest
 from antiphon.wire.request import CreateResponse
 from tests.support import response_events as told
 from tests.support.upstream import FakeUpstream, error_answer, json_answer, stream
@@ -23,10 +27,12 @@ WORDS = "Hello there, you who read this over many connections."
 CHUNKS = told.responses_stream(told.message(WORDS))
 FRAMES = [frame + b"\n\n" for frame in b"".join(CHUNKS).split(b"\n\n") if frame]
 
+TRIES = 4
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch):
-    monkeypatch.setattr(responses_source, "PAUSE", 0.0)
+
+async def go_on(error, failed):
+    """A policy that never waits."""
+    return failed < TRIES and not isinstance(error, InvalidRequest)
 
 
 class Keeper:
@@ -48,13 +54,15 @@ class Keeper:
         return self.cut(stream(FRAMES[int(after) + 1 :]), len(self.resumed))
 
 
-async def hear(fake, *, background=True, resume=True):
+async def hear(fake, *, background=True, resume=True, around=lambda model: model):
     options = ResponsesOptions(base_url=fake.base_url, model="m", resume=resume)
     turn = Turn(
-        request=CreateResponse(input="Hi", background=background), items=effective("Hi", output_ids("resp_" + "0" * 40))
+        request=CreateResponse(input="Hi", background=background),
+        items=effective("Hi", output_ids("resp_" + "0" * 40)),
+        go_on=go_on,
     )
     heard, error = [], None
-    async with aclosing(Responses(options)) as model:
+    async with aclosing(around(Responses(options))) as model:
         try:
             async for batch in model.stream(turn):
                 heard += batch
@@ -100,7 +108,7 @@ async def test_an_upstream_that_says_nothing_new_is_given_up_and_told_so():
         keeper = fake.handler = Keeper(nothing_new)
         _, _, error = await hear(fake)
         assert getattr(error, "code", None) == "upstream_cut"
-        assert len(keeper.resumed) == responses_source.TRIES
+        assert len(keeper.resumed) == TRIES - 1
         assert keeper.cancelled == 1
 
 
@@ -132,6 +140,22 @@ async def test_one_that_is_busy_or_away_for_a_moment_is_asked_again():
         fake.handler = Keeper(away)
         text, _, error = await hear(fake)
     assert (text, error) == (WORDS, None)
+
+
+async def test_whether_it_is_continued_is_for_the_one_policy_of_retries_to_say():
+    known = Upstreams(SystemClock(), retry=RetrySettings(base=0.001), chance=lambda: 0.5)
+
+    def attempts(model):
+        return Attempts([known.line(model, "http://h/v1")], known.clock, known.retry, random=known.chance)
+
+    async with FakeUpstream() as fake:
+        keeper = fake.handler = Keeper(lambda answer, number: answer if number else answer.cut_after(1500))
+        text, _, error = await hear(fake, around=attempts)
+        assert (text, error, len(keeper.resumed)) == (WORDS, None, 1)
+        known.line(ScriptedModel(name="m"), "http://h/v1").budget.tokens = 0
+        keeper.resumed.clear()
+        _, _, error = await hear(fake, around=attempts)
+        assert (error.code, keeper.resumed) == ("upstream_cut", [])
 
 
 async def test_a_listener_that_leaves_stops_the_upstream():

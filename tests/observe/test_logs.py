@@ -70,7 +70,11 @@ def test_a_probe_is_a_line_only_when_it_is_told_something_else_than_that_all_is_
 
 
 def test_every_figure_has_its_field(written):
-    tries = (attempt(outcome="failed", code="upstream_cut"), attempt(), attempt(upstream="http://10.0.0.2/v1"))
+    tries = (
+        attempt(outcome="failed", code="upstream_cut", is_estimated=True),
+        attempt(),
+        attempt(upstream="http://10.0.0.2/v1"),
+    )
     full = report(
         attempts=tries,
         cost=Decimal("0.00001250"),
@@ -90,7 +94,7 @@ def test_every_figure_has_its_field(written):
     assert line["first_token_ms"] == 500
     assert line["queued_ms"] == 250
     assert (line["cached_tokens"], line["output_tokens"], line["reasoning_tokens"]) == (40, 21, 5)
-    assert line["cost_usd"] == "0.00001250"
+    assert (line["cost_usd"], line["estimated"]) == ("0.00001250", True)
     assert (line["attempts"], line["retries"], line["fallbacks"]) == (3, 1, 1)
 
 

@@ -8,7 +8,9 @@ from decimal import Decimal
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from antiphon.engine.upstreams import Upstreams
 from antiphon.observe.metrics import METRICS, MOST_SERIES, Metrics
+from antiphon.testing import FakeClock, ScriptedModel
 from tests.observe.reports import UPSTREAM, USAGE, answered, attempt, began, report
 
 
@@ -46,7 +48,7 @@ def test_a_response_is_counted_with_its_times_and_tokens(metrics):
 
 
 def test_what_the_cache_answered_with_is_counted_apart_with_the_money_that_it_saved(metrics):
-    metrics.ended(report(cache="hit", unpaid=USAGE, cost=Decimal(0), saved=Decimal("0.125")))
+    metrics.ended(report(cache="hit", reused=(attempt(usage=USAGE),), cost=Decimal(0), saved=Decimal("0.125")))
     found = told(metrics)
     kinds = ("input", "cached", "output", "reasoning")
     assert {found["antiphon_tokens_total", "gpt", kind] for kind in kinds} == {0}
@@ -117,6 +119,30 @@ def test_gauges_have_no_more_series_than_others_and_no_label_is_long(metrics):
     found = told(metrics)
     assert len([key for key in found if key[0] == "antiphon_breaker_state"]) == MOST_SERIES
     assert max(len(label) for key in found for label in key) == 128
+
+
+def test_names_that_clients_invent_have_one_label_at_their_upstream_too(metrics):
+    upstreams = Upstreams(FakeClock())
+    metrics.watch_upstreams(upstreams)
+    own = upstreams.line(ScriptedModel(name="qwen3"), UPSTREAM)
+    for number in range(MOST_SERIES * 2):
+        line = upstreams.line(ScriptedModel(name=f"made-up-{number}"), UPSTREAM, is_configured=False)
+        if number % 2:
+            line.breaker.force_open(0)
+        metrics.ended(report(model=f"made-up-{number}", attempts=(attempt(model=f"made-up-{number}"),)))
+    metrics.ended(report(model="made-up", attempts=(attempt(model="judge"), attempt())))
+    metrics.ended(report(attempts=(attempt(model="any"),)))
+    own.breaker.force_open(0)
+    found = told(metrics)
+    assert found["antiphon_attempts_total", UPSTREAM, "*", "completed"] == MOST_SERIES * 2 + 1
+    assert found["antiphon_attempts_total", UPSTREAM, "qwen3", "completed"] == 1
+    assert found["antiphon_attempts_total", UPSTREAM, "any", "completed"] == 1
+    assert found["antiphon_breaker_state", UPSTREAM, "qwen3", "forced_open"] == 1
+    assert found["antiphon_breaker_state", UPSTREAM, "qwen3", "closed"] == 0
+    assert found["antiphon_breaker_state", UPSTREAM, "*", "closed"] == MOST_SERIES
+    assert found["antiphon_breaker_state", UPSTREAM, "*", "forced_open"] == MOST_SERIES
+    assert found["antiphon_breaker_transitions_total", UPSTREAM, "*", "forced_open"] == MOST_SERIES
+    assert found["antiphon_breaker_transitions_total", UPSTREAM, "qwen3", "forced_open"] == 1
 
 
 def test_gauges_are_read_when_they_are_asked_for_and_put_together(metrics):

@@ -110,9 +110,19 @@ def test_embeddings_are_an_operation_of_their_own(spans):
     assert own.attributes[semconv.OPERATION] == "embeddings"
 
 
+def test_what_a_judge_was_asked_is_a_chat_below_what_it_judged_for(spans):
+    asked = (attempt(judges=True),)
+    child, own = spans.of(began(operation="moderation"), report(operation="moderation", attempts=asked))
+    assert (child.name, own.name) == ("chat qwen3", "moderation gpt")
+    assert child.attributes[semconv.JUDGES] is True
+
+
 def test_a_span_has_no_attribute_that_is_not_in_the_one_module_of_names(spans):
     names = {value for name, value in vars(semconv).items() if name.isupper()}
-    row = (attempt(is_hedge=True, outcome="cancelled"), attempt(usage=USAGE, first_token=0.1))
+    row = (
+        attempt(is_hedge=True, judges=True, outcome="cancelled", is_estimated=True),
+        attempt(usage=USAGE, first_token=0.1),
+    )
     full = report(attempts=row, queued=0.1, cache="miss", cost=Decimal(1), outcome="failed", error="x")
     for span in spans.of(began(), full):
         assert set(span.attributes) <= names

@@ -541,29 +541,10 @@ def test_rule_7_a_single_upstream_says_how_long_it_stays_open():
 # 8
 
 
-def test_rule_8_force_open_holds_until_it_is_taken_back():
+def test_rule_8_force_open_holds_for_ever():
     one = breaker()
     one.force_open(0.0)
     assert refused(one, 1e6) == Refused(FORCED_HINT, "forced_open")
-    one.force_close(1e6)
-    admitted(one, 1e6)
-
-
-def test_rule_8_force_close_forgets_everything_and_does_not_ramp():
-    one = opened(random=never)
-    one.force_close(1.0)
-    for _ in range(50):
-        admitted(one, 1.0)
-    call(one, "connect_failure", 1.0, 5)
-    assert refused(one, 1.0).retry_after < 6
-
-
-def test_rule_8_force_close_forgets_also_what_a_closed_one_has_counted():
-    one = breaker()
-    call(one, "connect_failure", 0.0, 4)
-    one.force_close(0.0)
-    call(one, "connect_failure", 0.0, 4)
-    assert one.state == "closed"
 
 
 def test_rule_8_disable_admits_everything_and_judges_nothing():
@@ -587,8 +568,7 @@ def test_rule_8_every_transition_is_told_once_with_its_cause():
     one.force_open(17.0)
     one.force_open(18.0)
     one.disable(19.0)
-    one.force_close(20.0)
-    one.force_close(21.0)
+    one.disable(20.0)
     assert [(step.old, step.new, step.at, step.cause) for step in told] == [
         ("closed", "open", 1.0, "failure_ratio"),
         ("open", "half_open", 6.0, "time"),
@@ -597,7 +577,6 @@ def test_rule_8_every_transition_is_told_once_with_its_cause():
         ("half_open", "closed", 16.0, "probes_succeeded"),
         ("closed", "forced_open", 17.0, "forced"),
         ("forced_open", "disabled", 19.0, "forced"),
-        ("disabled", "closed", 20.0, "forced"),
     ]
 
 

@@ -39,13 +39,13 @@ class Model:
         self.held: set[int] = set()
         self.ramps = False
 
-    def to(self, state: str, now: float, *, forced: bool = False) -> None:
+    def to(self, state: str, now: float) -> None:
         if state == self.state:
             return
         self.state, self.since = state, now
         self.calls, self.connects, self.refusals, self.good = [], [], 0, 0
         self.held = set()
-        self.ramps = state == "closed" and not forced
+        self.ramps = state == "closed"
 
     def admits(self, now: float, chance: float) -> bool:
         match self.state:
@@ -160,16 +160,11 @@ class BreakerMachine(RuleBasedStateMachine):
                 self.model.held.discard(number)
                 self.model.record(outcome, self.now)
 
-    @rule(word=st.sampled_from(["force_open", "force_close", "disable"]))
-    @precondition(lambda self: self.next % 5 == 4)
+    @rule(word=st.sampled_from(["force_open", "disable"]))
+    @precondition(lambda self: self.next >= 30)
     def force(self, word: str) -> None:
         getattr(self.breaker, word)(self.now)
-        self.model.to(
-            {"force_open": "forced_open", "force_close": "closed", "disable": "disabled"}[word], self.now, forced=True
-        )
-        if word == "force_close":
-            self.model.calls, self.model.connects, self.model.refusals = [], [], 0
-            self.model.openings, self.model.paused, self.model.ramps = 0, 0.0, False
+        self.model.to({"force_open": "forced_open", "disable": "disabled"}[word], self.now)
 
     @invariant()
     def agrees(self) -> None:

@@ -376,7 +376,9 @@ ask = lambda model, upstream: prices.cost(model, Usage(input_tokens=1), at=1.8e9
 assert ask("gpt-5", "https://api.openai.com/v1") and ask("rehearsal", None) is not None
 assert ask("qwen3", "http://127.0.0.1:11434/v1") is None
 assert not {"genai_prices", "pydantic", "httpx2"} & set(sys.modules)
-prices.preload()
+prices.preload(["http://127.0.0.1:11434/v1", "http://10.0.0.7/v1"])
+assert "genai_prices" not in sys.modules
+prices.preload(["http://127.0.0.1:11434/v1", "https://api.openai.com/v1"])
 assert "genai_prices" in sys.modules
 """
     environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}

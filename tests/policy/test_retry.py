@@ -19,6 +19,7 @@ from antiphon.policy.retry import (
     Verdict,
     Wait,
     decide,
+    no_room,
     outward,
 )
 from antiphon.wire import errors
@@ -130,15 +131,10 @@ def test_rule_9_the_upstream_that_a_retry_goes_to_pays_for_it():
     assert isinstance(verdict(here=here, elsewhere=spent()), Wait)
 
 
-def test_rule_9_not_after_a_tool_with_side_effects():
-    assert verdict(has_side_effects=True) == GiveUp("side_effects", should_retry=False)
-
-
 def test_rule_9_what_is_refused_takes_nothing_out_of_the_budget():
     here, elsewhere = RetryBudget(SETTINGS), RetryBudget(SETTINGS)
     for how in (
         {"has_output": True},
-        {"has_side_effects": True},
         {"attempts": 3},
         {"deadline": 100.0, "first_token": 1.0},
     ):
@@ -157,12 +153,17 @@ def test_rule_10_after_output_an_upstream_that_can_resume_is_continued_and_no_ot
     )
 
 
-def test_rule_10_to_continue_repeats_no_tool():
-    assert isinstance(verdict(has_output=True, is_resumable=True, has_side_effects=True), Continue)
+def test_rule_10_before_output_too_for_what_it_has_done_need_not_be_done_again():
+    elsewhere = RetryBudget(SETTINGS)
+    assert isinstance(verdict(is_resumable=True, elsewhere=elsewhere), Continue)
+    assert verdict(is_resumable=True, here=spent(), elsewhere=elsewhere) == GiveUp("budget", should_retry=False)
 
 
-def test_rule_10_before_output_it_is_asked_again():
-    assert isinstance(verdict(is_resumable=True), Wait)
+def test_rule_10_to_continue_has_waits_and_an_end_as_a_retry_has():
+    assert seconds(verdict(is_resumable=True, attempts=5)) == pytest.approx(0.8)
+    assert verdict(is_resumable=True, attempts=6) == GiveUp("attempts", should_retry=False)
+    assert verdict(errors.NotFound(""), is_resumable=True) == GiveUp("not_retryable")
+    assert verdict(limited(60.0), is_resumable=True) == GiveUp("retry_after")
 
 
 # 11
@@ -363,6 +364,12 @@ def test_rule_13_when_the_budget_is_spent_the_client_is_told_not_to_retry(error)
 def test_rule_13_one_layer_retries():
     assert verdict(attempts=3) == GiveUp("attempts", should_retry=False)
     assert verdict(limited(60.0)) == GiveUp("retry_after", should_retry=None)
+
+
+def test_rule_13_and_when_nobody_who_could_be_asked_has_room():
+    assert no_room(DOWN) == GiveUp("no_room", should_retry=False)
+    assert no_room(limited(60.0)) == GiveUp("no_room", should_retry=None)
+    assert no_room(errors.QuotaExceeded("")) == GiveUp("no_room", should_retry=False)
 
 
 # 14

@@ -35,13 +35,12 @@ ERRORS = {
 FAILURES = st.builds(
     Failure,
     error=st.just(ERRORS["transient"]),
-    attempts=st.integers(1, 4),
+    attempts=st.integers(1, 7),
     now=st.just(10.0),
     deadline=st.sampled_from([None, 10.5, 15.0]),
     first_token=st.just(0.2),
     has_output=st.booleans(),
     is_resumable=st.booleans(),
-    has_side_effects=st.booleans(),
 )
 CHANCES = st.sampled_from([0.0, 0.5, 0.99])
 
@@ -93,23 +92,20 @@ class RetryMachine(RuleBasedStateMachine):
     def decide(self, failure: Failure, kind: str, has_other: bool, chance: float) -> None:
         failure = replace(failure, error=ERRORS[kind])
         left = None if failure.deadline is None else failure.deadline - failure.now
-        has_output, has_side_effects = failure.has_output, failure.has_side_effects
+        has_output, is_resumable = failure.has_output, failure.is_resumable
         here, other = self.budgets
         fault = "throttled" if kind in ("throttled", "soon", "late") else "transient"
-        can_stay, can_go = self.affords(0, fault), has_other and self.affords(1, fault) and not has_output
+        can_stay, can_go = self.affords(0, fault), has_other and self.affords(1, fault) and not is_resumable
         given = decide(failure, SETTINGS, here=here, elsewhere=other if has_other else None, random=lambda: chance)
         forbidden = (
-            kind == "final"
-            or failure.attempts >= 3
-            or (has_output and not failure.is_resumable)
-            or (has_side_effects and not has_output)
+            kind == "final" or failure.attempts >= (6 if is_resumable else 3) or (has_output and not is_resumable)
         )
         match given:
             case Wait(seconds=seconds, place=place) | Continue(seconds=seconds, place=place):
                 assert not forbidden
                 assert kind not in ("key", "late")
                 assert can_stay
-                assert isinstance(given, Continue) == has_output
+                assert isinstance(given, Continue) == is_resumable
                 assert left is None or seconds + 0.2 <= left
                 assert seconds >= (1.0 if kind == "soon" else 0.0)
                 assert kind == "soon" or not can_go
@@ -120,8 +116,8 @@ class RetryMachine(RuleBasedStateMachine):
                 self.hold(place, 1, COST[fault])
             case GiveUp(why=why, should_retry=should_retry):
                 assert forbidden or not can_go
-                assert forbidden or not can_stay or kind in ("key", "late") or left == 0.5
-                assert should_retry is False or why not in ("budget", "side_effects")
+                assert forbidden or not can_stay or kind in ("key", "late") or (left is not None and why == "deadline")
+                assert should_retry is False or why != "budget"
 
     @invariant()
     def the_books_agree(self) -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from antiphon.policy import rules as rules_module
 from antiphon.policy.rules import BUILT_IN, BadPattern, Rules
 from antiphon.policy.text import MOST_UNCOUNTED, normal, tail_start, unescaped
 from antiphon.policy.verdict import Passage
@@ -90,6 +91,106 @@ def test_what_is_held_back_is_longer_than_the_longest_word_in_any_form():
     assert Rules({"c": ["abc"]}).overlap == 5
     assert Rules({"c": ["é"]}).overlap == 4
     assert Rules({"c": ["abc"]}, {"d": ["x"]}, reach=50).overlap == 52
+
+
+# Large texts
+
+
+class Work:
+    """Counts the characters that are looked at: those of each search, and those that are made normal."""
+
+    def __init__(self, monkeypatch):
+        self.done = 0
+        self.longest = 0
+        search_for, make_normal = rules_module._search_for, rules_module.normal
+        monkeypatch.setattr(rules_module, "_search_for", lambda expression: self.counted(search_for(expression)))
+        monkeypatch.setattr(rules_module, "normal", self.counted(make_normal))
+
+    def counted(self, look):
+        def looking(text):
+            self.done += len(text)
+            self.longest = max(self.longest, len(text))
+            return look(text)
+
+        return looking
+
+    def of(self, rules, *texts):
+        """What a verdict on some texts takes, in looks at each character."""
+        self.done = 0
+        rules.judge([Passage(text) for text in texts])
+        return self.done / sum(map(len, texts))
+
+
+@pytest.fixture
+def work(monkeypatch):
+    return Work(monkeypatch)
+
+
+LARGE = 2**21
+ALL_HITS = " ".join(word for words in BUILT_IN.values() for word in words)
+
+
+@pytest.mark.parametrize("size", [LARGE // 2, LARGE, LARGE * 2])
+@pytest.mark.parametrize("letter", ["a", "é"])
+def test_a_clean_text_is_looked_at_once_by_each_rule_however_large_it_is(work, size, letter):
+    rules = Rules(BUILT_IN)
+    assert work.of(rules, f"{letter * 8} " * (size // 9)) < 1.2 * (len(BUILT_IN) + 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fine words " * (LARGE // 11) + ALL_HITS,
+        ALL_HITS + " fine words" * (LARGE // 11),
+        f"{ALL_HITS}. " * (LARGE // 200),
+    ],
+    ids=["at the end", "at the beginning", "all over"],
+)
+def test_hits_in_a_large_text_are_found_and_placed_in_a_few_looks(work, text):
+    rules = Rules(BUILT_IN)
+    assert work.of(rules, text) < 3 * (len(BUILT_IN) + 1)
+    assert found(text, rules) == set(BUILT_IN)
+    verdict = rules.judge([Passage(text)])
+    assert verdict.at == (0, max(0, text.index(ALL_HITS) - 1))
+
+
+def test_no_look_is_longer_than_a_stretch_so_that_others_may_work_between_two(work):
+    rules = Rules(BUILT_IN, {"c": ["x{3}y"]})
+    work.of(rules, "fine words " * (LARGE // 11))
+    assert work.longest < 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "phrase", ["forbidden phrase", "fo\u200brbidden" + " " * 4000 + "phrase", "123-4567", "u\u0308ber"]
+)
+def test_a_hit_is_found_wherever_it_stands_in_a_large_text(phrase):
+    step = 7 * (RULES.overlap + MOST_UNCOUNTED)
+    for at in range(step - len(phrase) - 2, step + 3, 1 if len(phrase) < 100 else 97):
+        text = "x" * (at - 1) + f" {phrase} " + "x" * step
+        verdict = RULES.judge([Passage(text)])
+        assert verdict.is_flagged
+        assert verdict.at in ((0, at - 1), (0, at))
+
+
+def test_what_stands_at_the_edge_of_a_stretch_is_no_edge_of_a_word():
+    shared = RULES.overlap + MOST_UNCOUNTED
+    for at in range(-5, 5):
+        assert found("x" * (7 * shared + at) + "ass " + "x" * 16 * shared) == set()
+        assert found("x" * (8 * shared + at) + " ass" + "x" * 16 * shared) == set()
+
+
+def test_the_place_is_that_of_the_first_hit_however_far_the_others_are():
+    text = "the number 123-4567 " + "fine words " * 10_000 + "an ass"
+    verdict = RULES.judge([Passage(text)])
+    assert (verdict.flagged, verdict.at) == ({"numbers", "words"}, (0, text.index("123")))
+
+
+def test_a_thousand_words_are_one_small_expression():
+    words = [f"word{number}" for number in range(1000)]
+    expression = rules_module._words(words)
+    assert len(expression) < 20 * len(words)
+    assert found("a WORD999 b", Rules({"c": words})) == {"c"}
+    assert found("a word9999 b", Rules({"c": words})) == set()
 
 
 # Text

@@ -38,10 +38,8 @@ async def configured(folder: Path, text: str = CACHE) -> AsyncIterator[Serving]:
     """A server with the models and the cache of a configuration."""
     (folder / "antiphon.toml").write_text(text)
     config = load(environ={"HOME": str(folder)}, folder=folder)
-    catalog = compose(config, {})
-    async with serving(catalog, folder=folder / "data") as s:
-        assert isinstance(s.engine.store, SQLiteStore)
-        catalog.answers = answers_of(config, s.engine.store)
+    store = SQLiteStore(folder / "data")
+    async with serving(compose(config, {}, answers=answers_of(config, store)), store=store) as s:
         yield s
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jsonschema_rs
+import msgspec
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
@@ -25,8 +26,12 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from antiphon.engine.moderation import Moderation
+from antiphon.models.moderators import RuleList
 from antiphon.plugins import Models
+from antiphon.policy.rules import BUILT_IN, Rules
 from antiphon.server.openapi import document
+from antiphon.wire.embeddings import CreateEmbeddings, Embedding, EmbeddingList
 from tests.support.fuzzing import answers_as_the_api
 from tests.support.serving import Serving, serving
 
@@ -45,6 +50,22 @@ CHECKS = [
 ]
 
 
+class Zeros:
+    """An embedder to whom all texts are alike."""
+
+    address = "zeros"
+
+    def name_for(self, asked: str) -> str:
+        return asked
+
+    async def embed(self, request: CreateEmbeddings, headers: Mapping[str, str]) -> EmbeddingList:
+        vector = msgspec.Raw(b'"AAAAAA=="' if request.encoding_format == "base64" else b"[0.0]")
+        return EmbeddingList(data=[Embedding(index=index, embedding=vector) for index in range(request.count)])
+
+    async def aclose(self) -> None:
+        pass
+
+
 class Served:
     """A server in a thread of its own: schemathesis asks from this one, and waits."""
 
@@ -57,7 +78,8 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with serving(Models({}, answer_all=True)) as self.serving:
+        judges = Moderation({"rules": RuleList(lambda: Rules(BUILT_IN))})
+        async with serving(Models({}, answer_all=True), moderation=judges, embedders={"*": Zeros()}) as self.serving:
             self._ready.set()
             await self._stop.wait()
 

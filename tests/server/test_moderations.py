@@ -14,6 +14,7 @@ from antiphon.models.chat_completions import ChatCompletions, ChatOptions
 from antiphon.models.responses import Responses
 from antiphon.models.responses_request import ResponsesOptions
 from antiphon.testing import ScriptedModel, ScriptedModerator
+from tests.observe.lines import written_lines
 from tests.support import grammar
 from tests.support.moderated import PHRASE, Behind, house
 from tests.support.response_events import code_interpreter_call
@@ -74,6 +75,55 @@ async def test_a_client_that_leaves_leaves_the_moderator():
         await until(lambda: moderator.open)
         asking.cancel()
         await until(lambda: not moderator.open)
+
+
+@pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}], ids=["plain", "stream", "background"])
+async def test_a_client_that_leaves_while_its_input_is_judged_leaves_moderator_and_store_alone(tmp_path, how):
+    moderator = ScriptedModerator()
+    moderator.gate = asyncio.Event()
+    moderation, model = Moderation({"slow": moderator}, ModerationPolicy(input="block")), ScriptedModel()
+    with written_lines() as written:
+        async with serving(
+            Behind(model, moderation), moderation=moderation, folder=tmp_path, observers=[written.log]
+        ) as s:
+            asking = asyncio.create_task(s.ask("POST", "/v1/responses", {"model": "m", "input": "x", **how}))
+            await until(lambda: moderator.open)
+            asking.cancel()
+            await until(lambda: not moderator.open)
+            await until(lambda: written.lines)
+    assert (model.turns, stored(tmp_path)) == ([], b"")
+    (line,) = written.lines
+    assert (line["route"], line["status"], line["outcome"]) == ("/v1/responses", "left", "cancelled")
+    assert written.log._answered == written.log._ended == {}
+
+
+@pytest.mark.parametrize("how", [{}, {"stream": True}, {"background": True}], ids=["plain", "stream", "background"])
+async def test_a_blocked_input_is_one_log_line(how):
+    moderation = house(input="block")
+    with written_lines() as written:
+        async with serving(Behind(ScriptedModel(), moderation), moderation=moderation, observers=[written.log]) as s:
+            await s.ask("POST", "/v1/responses", {"model": "m", "input": PHRASE, **how})
+            await until(lambda: written.lines)
+    (line,) = written.lines
+    assert (line["status"], line["outcome"], line["error"]) == (400, "failed", "content_policy_violation")
+    assert (line["stored"], line["background"]) == (False, False)
+
+
+async def test_what_is_classified_is_one_log_line_also_when_the_client_leaves():
+    moderator = ScriptedModerator()
+    with written_lines() as written:
+        async with serving(moderation=Moderation({"slow": moderator}), observers=[written.log]) as s:
+            _, answer, _ = await s.ask("POST", "/v1/moderations", {"input": "x"})
+            moderator.gate = asyncio.Event()
+            asking = asyncio.create_task(s.ask("POST", "/v1/moderations", {"input": "x"}))
+            await until(lambda: moderator.open)
+            asking.cancel()
+            await until(lambda: len(written.lines) == 2)
+    first, second = written.lines
+    assert (first["response_id"], first["operation"], first["model"]) == (answer["id"], "moderation", "slow")
+    assert (first["status"], first["outcome"]) == (200, "completed")
+    assert (second["status"], second["outcome"]) == ("left", "cancelled")
+    assert written.log._answered == written.log._ended == {}
 
 
 async def test_a_blocked_input_is_a_400_and_leaves_no_row(tmp_path):

@@ -46,14 +46,25 @@ def map_case(context: HookContext, case: Case) -> Case:
     size = len(json.dumps([case.body, case.path_parameters, case.query], default=str))
     if size % 8 == 0:
         return case
-    if isinstance(case.body, dict) and case.operation.path.startswith("/v1/responses"):
-        case.body = plausible(case.body, WISHES[size % len(WISHES)])
+    if isinstance(case.body, dict):
+        case.body = _plausible(case.operation.path, case.body, WISHES[size % len(WISHES)])
     if MADE and "response_id" in case.path_parameters:
         case.path_parameters["response_id"] = MADE[size % len(MADE)]
     return case
 
 
-def plausible(body: Json, wish: str) -> Json:
+def _plausible(path: str, body: Json, wish: str) -> Json:
+    if path.startswith("/v1/responses"):
+        return _response(body, wish)
+    if path == "/v1/moderations":
+        parts = body.get("input")
+        are_texts = isinstance(parts, list) and any(isinstance(part, str) for part in parts)
+        texts = [part for part in parts if isinstance(part, str)] if are_texts else parts
+        return {**body, "model": None, "input": texts or wish}
+    return body
+
+
+def _response(body: Json, wish: str) -> Json:
     """A request without what cannot be served."""
     kept = {name: value for name, value in body.items() if name not in NOT_SERVED}
     kept["model"] = kept.get("model") or "rehearsal"

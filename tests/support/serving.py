@@ -80,6 +80,7 @@ async def serving(
     model: ScriptedModel | Catalog | None = None,
     *,
     folder: Path | None = None,
+    store: SQLiteStore | None = None,
     clock: Clock | None = None,
     settings: EngineSettings | None = None,
     moderation: Moderation | None = None,
@@ -91,7 +92,7 @@ async def serving(
     """Serve a scripted model, or a whole catalog, until the end of the block."""
     catalog = Only(model or ScriptedModel()) if model is None or isinstance(model, ScriptedModel) else model
     with tempfile.TemporaryDirectory() as made:
-        store = SQLiteStore(folder or Path(made))
+        store = store or SQLiteStore(folder or Path(made))
         engine = Engine(
             catalog,
             store,

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from antiphon.observe.metrics import Metrics
     from antiphon.plugins import Models, Monitoring
     from antiphon.server.call import ServerOptions
+    from antiphon.stores.sqlite import SQLiteStore
 
 
 def serve(
@@ -91,10 +93,10 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
     from antiphon.config.addresses import base_url_of
     from antiphon.config.settings import ConfigError
     from antiphon.observe.logs import set_level
-    from antiphon.plugins import compose, monitoring
+    from antiphon.plugins import answers_of, compose, monitoring
     from antiphon.server.run import listen
     from antiphon.server.run import serve as run
-    from antiphon.stores.sqlite import DataFolderInUse
+    from antiphon.stores.sqlite import DataFolderInUse, SQLiteStore
     from antiphon.wire.errors import Unavailable
 
     server = settings.server
@@ -102,14 +104,17 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
     port = listener.getsockname()[1]
     address = base_url_of(server.host, port)
     set_level(settings.logging.level)
+    owner = f"process {os.getpid()}, which serves {address}"
+    store = SQLiteStore(server.data, synchronous=settings.store.synchronous, owner=owner)
+    answers = answers_of(settings, store)
     try:
-        catalog = compose(settings, environ, own_port=port, created=int(time.time()))
+        catalog = compose(settings, environ, own_port=port, created=int(time.time()), answers=answers)
         monitored = monitoring(settings, environ, catalog.names(), catalog.upstreams)
         run(
-            lambda: engine_of(settings, catalog, address, monitored),
+            lambda: engine_of(settings, catalog, store, monitored),
             options_of(settings, key, monitored.metrics),
             listener,
-            lambda _: out(welcome(settings, catalog, address, keyed=key() is not None)),
+            lambda _: _greet(settings, catalog, address, keyed=key() is not None),
         )
         monitored.close()
     except ConfigError as error:
@@ -118,6 +123,22 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
         fail(str(error))
     finally:
         listener.close()
+
+
+def _greet(settings: Config, catalog: Models, address: str, *, keyed: bool) -> None:
+    out(welcome(settings, catalog, address, keyed=keyed))
+    read_ahead(settings, catalog)
+
+
+def read_ahead(settings: Config, catalog: Models) -> Thread:
+    """Read the prices of what is asked, in a thread, so that the first answer does not wait for them."""
+    from antiphon.config.settings import UpstreamSettings
+
+    models = [model.base_url for model in catalog.settings.values() if isinstance(model, UpstreamSettings)]
+    embedders = [embedder.base_url for embedder in settings.embeddings.values()]
+    reading = Thread(target=catalog.prices.preload, args=([*models, *embedders],), daemon=True)
+    reading.start()
+    return reading
 
 
 def _listen(listen: Callable[[str, int], socket.socket], host: str, port: int) -> socket.socket:
@@ -139,18 +160,14 @@ def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
 # Composition
 
 
-def engine_of(settings: Config, catalog: Models, address: str, monitored: Monitoring) -> Engine:
+def engine_of(settings: Config, catalog: Models, store: SQLiteStore, monitored: Monitoring) -> Engine:
     """The engine over the store in the data folder."""
     from antiphon.engine.clock import SystemClock
     from antiphon.engine.costs import Costs
     from antiphon.engine.engine import Engine, EngineSettings
-    from antiphon.plugins import answers_of, embedders
-    from antiphon.stores.sqlite import SQLiteStore
+    from antiphon.plugins import embedders
 
     server, background = settings.server, settings.background
-    owner = f"process {os.getpid()}, which serves {address}"
-    store = SQLiteStore(server.data, synchronous=settings.store.synchronous, owner=owner)
-    catalog.answers = answers_of(settings, store)
     options = EngineSettings(
         hold=server.hold,
         on_disconnect=server.on_disconnect,

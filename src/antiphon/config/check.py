@@ -1,11 +1,17 @@
-"""What no single type can tell of the settings: keys that contradict each other, addresses that cannot be meant."""
+"""What no single type can tell of the settings: keys that contradict each other, addresses that cannot be meant.
+
+A setting that would do nothing is refused too: whoever made it believes that it does something.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
+
+from msgspec import structs
 
 from antiphon.config.addresses import fault_of
 from antiphon.config.convert import nearest
@@ -17,7 +23,9 @@ from antiphon.config.settings import (
     EmbeddingsSettings,
     JudgeSettings,
     Keyed,
+    ModelSettings,
     ModeratorSettings,
+    RehearsalSettings,
     RouteSettings,
     RulesSettings,
     UpstreamModeratorSettings,
@@ -33,6 +41,26 @@ Reached: TypeAlias = UpstreamSettings | EmbeddingsSettings | UpstreamModeratorSe
 BUILT_IN_MODERATOR: Final = "rules"
 """The moderator that is always there, unless another has its name."""
 
+_LIMITS: Final = ("max_concurrency", "max_queue", "adaptive_concurrency")
+
+_NOT_A_ROUTES: Final = "a route is not asked itself: set it for the models that it leads to"
+
+_IDLE: Final[dict[type[Keyed], tuple[Sequence[str], str]]] = {
+    RouteSettings: ((*_LIMITS, "hedging", "breaker", *KEY_FIELDS), _NOT_A_ROUTES),
+    RehearsalSettings: (KEY_FIELDS, "the built-in model needs no key"),
+    RulesSettings: (KEY_FIELDS, "rules need no key"),
+    JudgeSettings: (KEY_FIELDS, "a judge is asked with the key of its model"),
+}
+"""Settings that a table may have, because others of its kind need them, and what is to be done instead."""
+
+_AT_MOST: Final = (
+    ("cache", "max_entry_bytes", "max_bytes"),
+    ("hedging", "least", "most"),
+    ("retry", "transient_cost", "bucket"),
+    ("retry", "throttled_cost", "bucket"),
+)
+"""Tables, with a setting that is of no use if it is more than another."""
+
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -42,29 +70,83 @@ def check(config: Config, source: str) -> None:
     for name, model in config.models.items():
         key = f'models."{name}"'
         _check_key(model, source, key)
+        _check_limit(model, source, key)
         if isinstance(model, UpstreamSettings):
             _check_address(model, source, key)
             _check_headers(model, source, key)
         if isinstance(model, RouteSettings):
             _check_route(config, name, model, source)
+        if isinstance(model, RehearsalSettings):
+            _check_rehearsal(config, name, model, source)
+    _check_places(config, source)
+    _check_breakers(config, source)
     for name, embedder in config.embeddings.items():
         key = f'embeddings."{name}"'
         _check_key(embedder, source, key)
         _check_address(embedder, source, key)
         _check_headers(embedder, source, key)
     check_moderation(config, source)
+    _check_bounds(config, source)
     _check_cache(config, source)
     if config.tracing.endpoint and (reason := fault_of(config.tracing.endpoint)):
         raise ConfigError(source, "tracing.endpoint", reason)
     _check_prices(config.prices.file, source)
 
 
+def _check_bounds(config: Config, source: str) -> None:
+    for table, field, bound in _AT_MOST:
+        settings = getattr(config, table)
+        value, most = getattr(settings, field), getattr(settings, bound)
+        if value > most:
+            raise ConfigError(source, f"{table}.{field}", f"{value} is more than {bound}, {most}")
+
+
+def _check_limit(model: ModelSettings, source: str, key: str) -> None:
+    """The rest of a limit counts where there is one."""
+    for field in _LIMITS if not model.max_concurrency else ():
+        if _is_set(model, field):
+            reason = "it counts where max_concurrency sets a limit, and there is none"
+            raise ConfigError(source, f"{key}.{field}", reason)
+
+
+def _check_places(config: Config, source: str) -> None:
+    """The models of one address share its places, so that they cannot have different ones."""
+    first: dict[str, tuple[str, UpstreamSettings]] = {}
+    for name, model in config.models.items():
+        if not isinstance(model, UpstreamSettings) or not model.max_concurrency:
+            continue
+        other_name, other = first.setdefault(model.address, (name, model))
+        for field in _LIMITS:
+            if getattr(model, field) != getattr(other, field):
+                reason = f'models."{other_name}" has the same address and another one: set it for one of them'
+                raise ConfigError(source, f'models."{name}".{field}', reason)
+
+
+def _check_breakers(config: Config, source: str) -> None:
+    """A breaker belongs to a model at an address, under whatever names."""
+    first: dict[tuple[str, str], tuple[str, UpstreamSettings]] = {}
+    for name, model in config.models.items():
+        if isinstance(model, UpstreamSettings):
+            other_name, other = first.setdefault((model.address, model.model or name), (name, model))
+            if model.breaker != other.breaker:
+                reason = f'models."{other_name}" is the same model at the same address and says "{other.breaker}"'
+                raise ConfigError(source, f'models."{name}".breaker', reason)
+
+
+def _check_rehearsal(config: Config, name: str, model: RehearsalSettings, source: str) -> None:
+    """What rehearsal rehearses is for the client to see, so that alone nothing stands before it."""
+    routes = [route for route in config.models.values() if isinstance(route, RouteSettings)]
+    if model.max_concurrency or any(name in route.models for route in routes):
+        return
+    for field in ("hedging", "breaker"):
+        if _is_set(model, field):
+            reason = "it counts for the built-in model only in a route, or with max_concurrency"
+            raise ConfigError(source, f'models."{name}".{field}', reason)
+
+
 def _check_cache(config: Config, source: str) -> None:
-    settings, known = config.cache, {*config.models, "rehearsal"}
-    if settings.max_entry_bytes > settings.max_bytes:
-        reason = f"an answer of {settings.max_entry_bytes} bytes does not fit into max_bytes, {settings.max_bytes}"
-        raise ConfigError(source, "cache.max_entry_bytes", reason)
-    for name in settings.models:
+    known = {*config.models, "rehearsal"}
+    for name in config.cache.models:
         if name not in known and "*" not in known and not config.discovers:
             raise ConfigError(source, "cache.models", f"there is no model {name!r}{nearest(name, known)}")
 
@@ -96,7 +178,15 @@ def _check_moderator(config: Config, moderator: ModeratorSettings, source: str, 
                 raise ConfigError(source, f"{key}.model", reason)
 
 
+def _is_set(settings: Keyed, field: str) -> bool:
+    return bool(getattr(settings, field) != next(f.default for f in structs.fields(settings) if f.name == field))
+
+
 def _check_key(settings: Keyed, source: str, key: str) -> None:
+    idle, reason = _IDLE.get(type(settings), ((), ""))
+    for field in idle:
+        if _is_set(settings, field):
+            raise ConfigError(source, f"{key}.{field}", reason)
     given = [field for field in KEY_FIELDS if getattr(settings, field) is not None]
     if len(given) > 1:
         raise ConfigError(source, f"{key}.{given[1]}", f"{given[0]} is set too, and only one of them can be")

@@ -262,6 +262,7 @@ class ModelSettings(Keyed, kw_only=True, frozen=True):
     max_queue: Annotated[int, Meta(ge=0)] = 100
     adaptive_concurrency: bool = False
     hedging: bool = False
+    breaker: Literal["auto", "open", "off"] = "auto"
 
 
 class RehearsalSettings(ModelSettings, kw_only=True, frozen=True):
@@ -296,6 +297,11 @@ class UpstreamSettings(ModelSettings, kw_only=True, frozen=True):
     verify: bool = True
     ca_file: Path | None = None
     encoding: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where it is: models with the same are at the same upstream."""
+        return self.base_url.rstrip("/")
 
 
 class ChatSettings(UpstreamSettings, kw_only=True, frozen=True):

@@ -15,7 +15,18 @@ from typing import NoReturn
 from antiphon.engine.lines import Line, Try
 from antiphon.policy.breaker import Refused, overruled
 from antiphon.policy.hedge import Hedging
-from antiphon.policy.retry import Elsewhere, Failure, GiveUp, Place, RetrySettings, decide, outward
+from antiphon.policy.retry import (
+    Continue,
+    Elsewhere,
+    Failure,
+    GiveUp,
+    Place,
+    RetrySettings,
+    Verdict,
+    decide,
+    no_room,
+    outward,
+)
 from antiphon.policy.route import Order, in_order
 from antiphon.ports import Clock
 from antiphon.turn.deltas import Delta
@@ -165,9 +176,14 @@ class Search:
         """What the next attempt may cost; None for the first."""
         self._attempts = 0
         self._one: Try | None = None
+        self._failure: APIError | None = None
+        """Why the last attempt failed."""
 
     async def ask(self) -> Try:
-        """The next attempt, with all that it needs. Raises the APIError of the last queue or breaker in its way."""
+        """The next attempt, with all that it needs.
+
+        Raises the APIError of the last attempt if there is none, and without any that of the last queue or breaker.
+        """
         while True:
             try:
                 one = self._one = await self._enter(*self._lines[self._at])
@@ -195,19 +211,19 @@ class Search:
                 line.queue.leave(ticket)
             all_down([permit])
         place, self._place = self._place or line.budget.begin(), None
-        return Try(line, turn, self._clock, permit=permit, place=place, ticket=ticket)
+        return Try(line, turn, self._clock, go_on=self.go_on, permit=permit, place=place, ticket=ticket)
 
-    def _pass(self, error: APIError) -> None:
-        """The line has no room: the next one is asked, and pays if this is a retry. Raises the error if none can."""
+    def _pass(self, refusal: APIError) -> None:
+        """The line has no room: the next one is asked, and pays if this is a retry. Raises as `ask` if none can."""
         is_retry = self._place is not None
         self._drop_place()
         self._at += 1
-        if self._at == len(self._lines):
-            raise error
-        if is_retry:
+        if self._at < len(self._lines) and is_retry:
             self._place = self._lines[self._at][0].budget.retry("transient")
-            if self._place is None:
-                raise error
+        if self._at == len(self._lines) or (is_retry and self._place is None):
+            if self._failure is None:
+                raise refusal
+            self._give_up(self._failure, no_room(self._failure))
 
     def _drop_place(self) -> None:
         if self._place is not None:
@@ -218,33 +234,54 @@ class Search:
         """What follows a failure: the seconds to wait before the next attempt. Raises the error if there is none."""
         one = self._one
         assert one is not None
+        self._failure = error
         line, _ = self._lines[self._at]
         following = self._lines[self._at + 1][0] if self._at + 1 < len(self._lines) else None
+        lines = [line] if following is None else [line, following]
         failure = Failure(
             error=error,
             attempts=self._attempts,
             now=self._clock.monotonic(),
             deadline=self._turn.deadline,
+            first_token=min(line.first_token for line in lines),
             has_output=one.spoke,
         )
-        verdict = decide(
-            failure,
-            self._settings,
-            here=line.budget,
-            elsewhere=following.budget if following is not None else None,
-            random=self._random,
-        )
+        verdict = self._decide(failure, line, following)
         if isinstance(verdict, GiveUp):
-            if verdict.should_retry is not None:
-                error.should_retry = verdict.should_retry
-            if error.retry_after is not None:
-                error.retry_after = outward(error.retry_after, give_up=error.should_retry is False)
-            raise error
+            self._give_up(error, verdict)
         self._place = verdict.place
         if isinstance(verdict, Elsewhere):
             self._at += 1
             return 0.0
         return verdict.seconds
+
+    async def go_on(self, one: Try, error: APIError, failed: int) -> bool:
+        """Whether an attempt may take up its answer where its connection broke (rule 10): a `GoOn`."""
+        failure = Failure(
+            error=error,
+            attempts=failed,
+            now=self._clock.monotonic(),
+            deadline=self._turn.deadline,
+            has_output=one.spoke,
+            is_resumable=True,
+        )
+        verdict = self._decide(failure, one.line, None)
+        if not isinstance(verdict, Continue):
+            return False
+        one.pay(verdict.place, success=failed == 1)
+        await self._clock.sleep(verdict.seconds)
+        return True
+
+    def _decide(self, failure: Failure, line: Line, following: Line | None) -> Verdict:
+        elsewhere = following.budget if following is not None else None
+        return decide(failure, self._settings, here=line.budget, elsewhere=elsewhere, random=self._random)
+
+    def _give_up(self, error: APIError, verdict: GiveUp) -> NoReturn:
+        if verdict.should_retry is not None:
+            error.should_retry = verdict.should_retry
+        if error.retry_after is not None:
+            error.retry_after = outward(error.retry_after, give_up=error.should_retry is False)
+        raise error
 
     async def pause(self, seconds: float) -> None:
         """Wait before the next attempt."""
@@ -291,20 +328,23 @@ class Search:
                 await one.aclose()
 
     def _second(self, hedging: Hedging) -> Try | None:
-        """A second call, at the next line if there is one; None if its quota, its queue or its breaker has no room."""
-        line, is_overruled = self._lines[min(self._at + 1, len(self._lines) - 1)]
-        if line.queue is not None and line.queue.admission.running >= line.queue.admission.limit:
+        """A second call, at the next line if there is one; None if its queue, its breaker or its quota has no room."""
+        line, _ = self._lines[min(self._at + 1, len(self._lines) - 1)]
+        queue, now = line.queue, self._clock.monotonic()
+        if line.breaker.refusal(now) is not None or (queue is not None and not queue.has_room) or not hedging.take():
             return None
-        if line.breaker.refusal(self._clock.monotonic()) is not None or not hedging.take():
-            return None
-        permit = line.breaker.admit(self._clock.monotonic(), overruled=is_overruled)
+        permit = line.breaker.admit(now)
         if isinstance(permit, Refused):
             return None
-        return Try(line, self._turn, self._clock, permit=permit, place=line.budget.begin(), is_hedge=True)
+        ticket = queue.take(self._turn.project) if queue is not None else None
+        place = line.budget.begin()
+        return Try(
+            line, self._turn, self._clock, go_on=self.go_on, permit=permit, place=place, ticket=ticket, is_hedge=True
+        )
 
 
 async def _first_to_speak(tasks: Sequence[asyncio.Task[list[Delta]]]) -> int:
-    """The place of the first task that got output, or ended well. Raises the error of the last one if all fail."""
+    """The place of the first task that got output, or ended well. Raises the error of the first if all fail."""
     waiting = set(tasks)
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

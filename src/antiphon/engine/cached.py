@@ -27,7 +27,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
+from functools import partial, reduce
 from typing import Final, Literal
 
 import msgspec
@@ -36,10 +36,10 @@ from antiphon.engine.around import Around
 from antiphon.policy.cache_key import SILENT, cache_key
 from antiphon.policy.repeat import Recording, has_answer_for_others
 from antiphon.ports import Clock, Model, ResponseCache
-from antiphon.turn.codec import Unreadable, decode_deltas, encode_deltas
+from antiphon.turn.codec import Answer, Unreadable, decode_answer, encode_answer
 from antiphon.turn.deltas import Delta, Finished, Usage
 from antiphon.turn.input import Turn
-from antiphon.turn.trace import Trace
+from antiphon.turn.trace import Attempt, Trace, served_by
 from antiphon.turn.usage import added
 from antiphon.wire.errors import APIError, RateLimited, Unavailable
 from antiphon.wire.response import Usage as UsageFigures
@@ -125,11 +125,11 @@ class Answers:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
-    async def find(self, project: str, key: bytes) -> list[Delta] | None:
+    async def find(self, project: str, key: bytes) -> Answer | None:
         """The answer that is kept under a key."""
         try:
             data = await self._cache.get(project, key)
-            return None if data is None else decode_deltas(data)
+            return None if data is None else decode_answer(data)
         except APIError as error:
             self._fail("looked up", error)
         except Unreadable as error:
@@ -138,9 +138,9 @@ class Answers:
             self._cache.remove(project, key).add_done_callback(partial(self._wrote, "removed"))
         return None
 
-    def keep(self, flight: _Flight, answer: list[Delta]) -> bool:
+    def keep(self, flight: _Flight, answer: Answer) -> bool:
         """Write an answer down; when that is done, the flight is forgotten. False if it is too long."""
-        data = encode_deltas(answer)
+        data = encode_answer(answer)
         if len(data) > self.options.max_entry_bytes:
             return False
         put = self._cache.put(flight.turn.project, flight.key, data, self._clock.now() + self.options.ttl)
@@ -230,6 +230,8 @@ class _Flight:
         self._paid = len(turn.trace.attempts)
         """How many attempts the trace had when the flight began."""
         self._mark: Mark = "miss"
+        self._kept: Answer | None = None
+        """What was found."""
         self._found = asyncio.Event()
         """Set when the cache was looked up."""
         self._news = asyncio.Event()
@@ -267,12 +269,12 @@ class _Flight:
         batch = self.batches[follower.at]
         follower.at += 1
         self._wanted.set()
-        self._settle(follower, batch)
         return batch
 
     async def leave(self, follower: _Follower) -> None:
         """Follow no longer. When nobody follows, the call is ended, and its upstream closed."""
         self._followers.remove(follower)
+        self._settle(follower)
         if follower is self._payer:
             self._pay(follower)
         self._wanted.set()
@@ -304,13 +306,25 @@ class _Flight:
         statistics.misses += mark == "miss"
         statistics.shared += mark == "shared"
 
-    def _settle(self, follower: _Follower, batch: list[Delta]) -> None:
-        """Note the tokens that a follower need not pay for."""
-        for delta in batch:
-            if type(delta) is Usage and self._mark_of(follower) != "miss":
-                trace, statistics = follower.turn.trace, self._answers.statistics
-                trace.unpaid = delta.usage if trace.unpaid is None else added(trace.unpaid, delta.usage)
-                statistics.saved = added(statistics.saved, delta.usage)
+    def _settle(self, follower: _Follower) -> None:
+        """Note what a follower has heard and need not pay for."""
+        heard = self.batches[: follower.at]
+        if not heard or self._mark_of(follower) == "miss":
+            return
+        told = [delta.usage for batch in heard for delta in batch if type(delta) is Usage]
+        upstream, model = self._source
+        reused = Attempt(upstream, model, 0.0, outcome="completed", usage=reduce(added, told) if told else None)
+        follower.turn.trace.reused.append(reused)
+        statistics = self._answers.statistics
+        statistics.saved = reduce(added, told, statistics.saved)
+
+    @property
+    def _source(self) -> tuple[str, str]:
+        """The upstream and the model that the answer is from."""
+        if self._kept is not None:
+            return self._kept.upstream, self._kept.model
+        served = served_by(self.turn.trace.attempts[self._paid :])
+        return (served.upstream, served.model) if served is not None else ("", self._model.name)
 
     def _pay(self, follower: _Follower) -> None:
         """The one who pays leaves: with the whole answer, or with nothing, and then the next one pays."""
@@ -325,16 +339,16 @@ class _Flight:
     # The call
 
     async def _fly(self) -> None:
-        kept = None
         if self.turn.cache == "use":
-            kept = await self._answers.find(self.turn.project, self.key)
-        self._mark = "miss" if kept is None else "hit"
+            self._kept = await self._answers.find(self.turn.project, self.key)
+        self._mark = "miss" if self._kept is None else "hit"
         self._found.set()
-        if kept is None:
+        if self._kept is None:
             await self._call()
         else:
-            for at in range(0, len(kept), AT_ONCE):
-                self._hear(kept[at : at + AT_ONCE])
+            said = self._kept.deltas
+            for at in range(0, len(said), AT_ONCE):
+                self._hear(said[at : at + AT_ONCE])
 
     async def _call(self) -> None:
         recording = Recording()
@@ -345,7 +359,8 @@ class _Flight:
                 if self.is_over:
                     break
                 await self._pace()
-        if recording.answer is None or not self._answers.keep(self, recording.answer):
+        said = recording.answer
+        if said is None or not self._answers.keep(self, Answer(said, *self._source)):
             self._answers.forget(self)
 
     def _hear(self, batch: list[Delta]) -> None:

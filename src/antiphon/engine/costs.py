@@ -46,5 +46,5 @@ def _uses(report: Report) -> Iterator[tuple[str | None, str, Usage]]:
         if attempt.usage is not None:
             address = attempt.upstream if "://" in attempt.upstream else None
             yield address, attempt.model, attempt.usage
-    if not report.attempts and report.usage is not None:
+    if report.usage is not None and all(attempt.judges for attempt in report.attempts):
         yield None, report.upstream_model or report.model, report.usage

@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Mapping
 
 from antiphon.engine.report import Observers
+from antiphon.engine.work import Work
 from antiphon.ports import Clock, Embedder
-from antiphon.turn.report import Began, Report
 from antiphon.turn.trace import Attempt, Trace
 from antiphon.wire.embeddings import CreateEmbeddings, EmbeddingList
 from antiphon.wire.errors import APIError, InvalidRequest
@@ -35,20 +35,30 @@ class Embeddings:
     async def create(self, project: str, request: CreateEmbeddings, trace: Trace) -> EmbeddingList:
         """Ask the upstream of a model. Raises InvalidRequest (400 `model_not_found`), or what the upstream means."""
         embedder = self._choose(request.model)
-        work = _Work(project, request, trace, embedder, self._clock)
-        self._observers.began(work.began())
+        name = f"emb_{secrets.token_hex(20)}"
+        work = Work("embeddings", name, model=request.model, project=project, trace=trace, clock=self._clock)
+        with work.told(self._observers):
+            answer = await self._ask(embedder, request, trace)
+        answer.model = request.model
+        return answer
+
+    async def _ask(self, embedder: Embedder, request: CreateEmbeddings, trace: Trace) -> EmbeddingList:
+        """Make the one attempt, and note it. One that ends in a defect has failed, without a code."""
+        attempt = Attempt(embedder.address, embedder.name_for(request.model), self._clock.monotonic(), outcome="failed")
+        trace.attempts.append(attempt)
         try:
             answer = await embedder.embed(request, trace.headers)
-            work.is_answered(answer)
         except APIError as error:
-            work.has_failed(error)
+            attempt.code = error.code
             raise
         except asyncio.CancelledError:
-            work.attempt.outcome = "cancelled"
+            attempt.outcome = "cancelled"
             raise
         finally:
-            self._observers.ended(work.report())
-        answer.model = request.model
+            attempt.took = self._clock.monotonic() - attempt.began
+        used = answer.usage
+        attempt.outcome = "completed"
+        attempt.usage = Usage(input_tokens=used.prompt_tokens, total_tokens=used.total_tokens)
         return answer
 
     def _choose(self, name: str) -> Embedder:
@@ -65,65 +75,3 @@ class Embeddings:
         """Close all upstreams."""
         for embedder in self._embedders.values():
             await embedder.aclose()
-
-
-class _Work:
-    """One request while it is served. One that ends in a defect has failed, without a code."""
-
-    def __init__(self, project: str, request: CreateEmbeddings, trace: Trace, embedder: Embedder, clock: Clock) -> None:
-        self._id = f"emb_{secrets.token_hex(20)}"
-        self._project = project
-        self._model = request.model
-        self._trace = trace
-        self._clock = clock
-        self._at = clock.now()
-        self._error: APIError | None = None
-        trace.began = clock.monotonic()
-        self.attempt = Attempt(embedder.address, embedder.name_for(request.model), 0.0, outcome="failed")
-
-    def began(self) -> Began:
-        """What is told of it as it begins."""
-        return Began(
-            operation="embeddings",
-            id=self._id,
-            model=self._model,
-            project=self._project,
-            streamed=False,
-            background=False,
-            at=self._at,
-            trace=self._trace,
-        )
-
-    def is_answered(self, answer: EmbeddingList) -> None:
-        """The upstream has answered."""
-        used = answer.usage
-        self.attempt.outcome = "completed"
-        self.attempt.usage = Usage(input_tokens=used.prompt_tokens, total_tokens=used.total_tokens)
-
-    def has_failed(self, error: APIError) -> None:
-        """The upstream has refused, or did not answer."""
-        self.attempt.code = error.code
-        self._error = error
-
-    def report(self) -> Report:
-        """What is told of it when it is over."""
-        attempt, error = self.attempt, self._error
-        attempt.took = self._clock.monotonic() - self._trace.began
-        return Report(
-            operation="embeddings",
-            id=self._id,
-            request_id=self._trace.request_id,
-            project=self._project,
-            asked=self._model,
-            model=self._model,
-            upstream=attempt.upstream,
-            upstream_model=attempt.model,
-            at=self._at,
-            took=attempt.took,
-            usage=attempt.usage,
-            outcome=attempt.outcome or "failed",
-            error=error.code if error is not None else None,
-            error_class=type(error).__name__ if error is not None else None,
-            refused=True,
-            attempts=(attempt,),
-        )

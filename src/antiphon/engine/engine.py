@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
 
 from antiphon.engine import ids
+from antiphon.engine.classify import Moderations
 from antiphon.engine.embed import Embeddings
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
 from antiphon.engine.moderation import Moderation
 from antiphon.engine.report import Cost, Observers, began_of, report_of
-from antiphon.engine.run import Run, Stop
+from antiphon.engine.run import First, Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
 from antiphon.engine.worker import Worker
 from antiphon.ports import Catalog, Choice, Clock, Embedder, Model, Observer, Record, Store, Stored, Tool
@@ -79,6 +81,7 @@ class Engine:
         """Who is told what becomes of each response."""
         self.embeddings = Embeddings(embedders or {}, clock, self.observers)
         self.moderation = moderation or Moderation()
+        self.moderations = Moderations(self.moderation, clock, self.observers)
         self.journal = Journal(store)
         self.runs: dict[str, Run] = {}
         """What runs in this process, by response id."""
@@ -110,7 +113,8 @@ class Engine:
         await self._drain([run for run in self.runs.values() if not run.turn.request.background], grace)
         for run in list(self.runs.values()):
             background = run.turn.request.background
-            run.end(Stop("abandoned") if background else Stop("failed", Unavailable("The server is stopping.")))
+            is_kept = background and run.exists
+            run.end(Stop("abandoned") if is_kept else Stop("failed", Unavailable("The server is stopping.")))
         await self._drain(list(self.runs.values()), None)
         await self.journal.idle()
         try:
@@ -143,36 +147,35 @@ class Engine:
     ) -> Run:
         """Begin a response. Raises an APIError for a request that cannot be served; nothing is stored then.
 
-        A foreground run may still be refused by its upstream: `Run.opened` says so. A background one is stored when
-        this returns.
+        It may still be refused, by a moderator or by its upstream: `Run.opened` says so, and when it exists.
         """
         self._check_open()
         choice, hosted, left_out = self._accept(request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
         plan = self.moderation.plan(request, relays=choice.model.relays)
-        moderated = await self.moderation.admit(plan, request, own)
         self._check_open()  # once more: what begins from here on is known to `aclose`
         response = settings.opened(
             request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
         )
         turn = Turn(request=request, items=items, response_id=response_id, project=project, trace=trace or Trace())
-        turn.moderated.input, turn.cache = moderated, cache
+        turn.cache = cache
         turn.trace.began = self.clock.monotonic()
         run = self._run(project, choice, turn, own, response)
         run.left_out = left_out
         if left_out:
             _log.warning("%s: the model is not told of the tools %s", response_id, ", ".join(left_out))
         run.hosted = hosted
-        if request.background:
-            run.create()
-            self.worker.submit(run)
-            await asyncio.shield(run.opened)
-        else:
-            run.start(self.options.hold)
-            self.track(run)
+        self._start(run, None if plan is None else partial(self.moderation.admit, plan, turn, own))
         self.bound(run, choice)
         return run
+
+    def _start(self, run: Run, first: First | None) -> None:
+        if run.turn.request.background:
+            self.worker.submit(run, first=first)
+        else:
+            run.start(self.options.hold, first=first)
+            self.track(run)
 
     def bound(self, run: Run, choice: Choice, age: float = 0.0) -> None:
         """End a run that takes longer than its model allows. `age` is how long ago its response was created."""
@@ -198,10 +201,13 @@ class Engine:
             raise Unavailable("The server is stopping.", retry_after=1)
 
     def left(self, run: Run) -> None:
-        """The client of a run has gone. A stored response may be configured to go on; nobody can read another."""
+        """The client of a run has gone. A stored response may be configured to go on; nobody can read another.
+
+        Of one that is not admitted yet nothing is stored, and nobody knows its id.
+        """
         request = run.turn.request
-        stays = request.store and self.options.on_disconnect == "continue"
-        if not (request.background or stays):
+        stays = request.background or (request.store and self.options.on_disconnect == "continue")
+        if not (stays and run.is_admitted):
             run.end(Stop("cancelled"))
 
     def _run(self, project: str, choice: Choice, turn: Turn, own: list[Item], response: Response) -> Run:

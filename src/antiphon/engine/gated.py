@@ -13,18 +13,16 @@ from contextlib import aclosing
 
 import msgspec
 
-from antiphon import tokens
 from antiphon.engine.around import Around
 from antiphon.engine.moderation import Moderation, Panel, Plan, moderation_of
 from antiphon.policy.gate import Gate
 from antiphon.policy.strings import strings_of
-from antiphon.policy.verdict import CLEAN, Verdict, merged
+from antiphon.policy.verdict import CLEAN, Account, Verdict, account_of, merged
+from antiphon.policy.weight import estimated
 from antiphon.ports import Model
 from antiphon.turn.deltas import Delta, Finished, Settled, Usage
 from antiphon.turn.input import Turn
 from antiphon.wire.errors import APIError
-from antiphon.wire.response import Usage as UsageFigures
-from antiphon.wire.struct import encode
 
 __all__ = ["Gated"]
 
@@ -56,10 +54,11 @@ class Gated(Around):
 
 async def _moderated(model: Model, turn: Turn, plan: Plan) -> AsyncGenerator[list[Delta], None]:
     async with aclosing(model.stream(turn)) as batches:
-        held = None if plan.output.blocks is None else Held(batches, plan.output.blocks)
+        account = account_of(turn)
+        held = None if plan.output.blocks is None else Held(batches, plan.output.blocks, account)
         if held is not None and turn.prefix is not None:
             held.gate.follow("".join(strings_of(turn.prefix)))
-        scored = Scored(plan.output.scores)
+        scored = Scored(plan.output.scores, account)
         async with aclosing(batches if held is None else held.batches()) as passing:
             async for batch in passing:
                 scored.hear(batch)
@@ -70,7 +69,7 @@ async def _moderated(model: Model, turn: Turn, plan: Plan) -> AsyncGenerator[lis
     if held is not None and held.gate.is_cut:  # the upstream is closed by now
         last = held.gate.release()
         scored.hear(last)
-        usage = held.gate.usage or Usage(_estimated(turn, held.gate))
+        usage = held.gate.usage or Usage(estimated(turn, held.gate.taken))
         yield [*last, usage, *await _outcome(turn, plan, held, scored), Finished("content_filter")]
 
 
@@ -82,17 +81,12 @@ async def _outcome(turn: Turn, plan: Plan, held: Held | None, scored: Scored) ->
     return [Settled({"moderation": moderation_of(plan, turn.moderated, verdict)})]
 
 
-def _estimated(turn: Turn, gate: Gate) -> UsageFigures:
-    """The tokens of an answer that was cut: nobody told them."""
-    inward, outward = tokens.estimate(len(encode(turn.items))), tokens.estimate(gate.taken)
-    return UsageFigures(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)
-
-
 class Scored:
     """Who only scores hears all that is said, and judges at the end."""
 
-    def __init__(self, panel: Panel | None) -> None:
+    def __init__(self, panel: Panel | None, account: Account) -> None:
         self._panel = panel
+        self._account = account
         self._gate = Gate(overlap=0, window=_EVERYTHING)
 
     def hear(self, batch: Sequence[Delta]) -> None:
@@ -105,19 +99,20 @@ class Scored:
         if self._panel is None:
             return CLEAN
         self._gate.finish()
-        found = self._panel.judge(self._gate.ask())
+        found = self._panel.judge(self._gate.ask(), account=self._account)
         return found if isinstance(found, Verdict) else await found
 
 
 class Held:
     """An answer behind a gate, while its upstream is read and its moderators judge."""
 
-    def __init__(self, batches: AsyncIterator[list[Delta]], panel: Panel) -> None:
+    def __init__(self, batches: AsyncIterator[list[Delta]], panel: Panel, account: Account | None = None) -> None:
         self.gate = Gate(overlap=panel.overlap, window=panel.window)
         self.verdict = CLEAN
         """All that was found."""
         self._batches = batches
         self._panel = panel
+        self._account = account
         self._most = MOST_HELD + 4 * panel.window
         self._reading: asyncio.Task[list[Delta] | None] | None = None
         self._judging: asyncio.Future[Verdict] | None = None
@@ -184,7 +179,7 @@ class Held:
 
     def _ask(self) -> None:
         while self._judging is None and (passages := self.gate.ask()):
-            found = self._panel.judge(passages)
+            found = self._panel.judge(passages, account=self._account)
             if isinstance(found, Verdict):
                 self._settle(found)
             else:

@@ -5,34 +5,46 @@ to first token belong to upstream and model.
 
 An attempt gives back what it took (a permit, a place in the budget, a ticket of the queue) exactly once, however it
 ends, and leaves a note in the turn's trace. What it says before its first output is held, so that nothing remains of
-one that fails.
+one that fails. What it has used is what its upstream told; where that is nothing, an estimate (rule 20).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from decimal import Decimal
+from functools import partial
+from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
-from antiphon import tokens
 from antiphon.engine.queue import Queue
 from antiphon.policy.admission import Ticket
 from antiphon.policy.breaker import Breaker, Permit, outcome_of
 from antiphon.policy.hedge import Hedging
 from antiphon.policy.retry import Place, RetryBudget
+from antiphon.policy.weight import estimated, size_of
 from antiphon.ports import Clock, Model
-from antiphon.turn.deltas import Delta, Finished, Noted, Settled, Usage
+from antiphon.turn.deltas import (
+    SILENT,
+    Arguments,
+    Command,
+    Delta,
+    Finished,
+    Reasoning,
+    Refusal,
+    Summary,
+    Text,
+    Usage,
+)
 from antiphon.turn.input import Turn
 from antiphon.turn.trace import Attempt
-from antiphon.wire import response
-from antiphon.wire.errors import UpstreamMalformed
-from antiphon.wire.struct import encode
+from antiphon.wire.errors import APIError, UpstreamMalformed
 
-UNSEEN = (Noted, Settled, Usage)
-"""Deltas that no reader sees when they are said."""
+_WORDS: Final = (Text, Arguments, Reasoning, Summary, Refusal, Command)
+"""Deltas with a `text` of the model's own."""
 
 
 class Line(msgspec.Struct, eq=False):
@@ -48,10 +60,15 @@ class Line(msgspec.Struct, eq=False):
     weight: float = 1.0
     price: Callable[[], Decimal | None] = lambda: None
     """What a usual request costs now; only compared."""
+    first_token: float = 0.0
+    """The shortest time to a first token so far, in seconds; 0: there was none."""
 
 
 class Try:
-    """One attempt: what it took is given back, and noted in the trace, when it is over."""
+    """One attempt: what it took is given back, and noted in the trace, when it is over.
+
+    `go_on` decides for a backend that could take up its answer (`antiphon.turn.input.GoOn`).
+    """
 
     def __init__(
         self,
@@ -59,9 +76,10 @@ class Try:
         turn: Turn,
         clock: Clock,
         *,
+        go_on: AskGoOn,
         permit: Permit,
         place: Place,
-        ticket: Ticket | None = None,
+        ticket: Ticket | None,
         is_hedge: bool = False,
     ) -> None:
         self.line = line
@@ -71,19 +89,24 @@ class Try:
         self._place = place
         self._ticket = ticket
         self._turn = turn
+        self._go_on = go_on
         self._clock = clock
         self._held: list[Delta] = []
-        self._last: list[Delta] = []
+        self._said = 0
+        self._finished: Finished | None = None
         self._batches: AsyncGenerator[list[Delta], None] | None = None
         self._is_over = False
         key = line.breaker.key
-        self._note = Attempt(upstream=key.upstream, model=key.model, began=clock.monotonic(), is_hedge=is_hedge)
+        self._note = Attempt(
+            upstream=key.upstream, model=key.model, began=clock.monotonic(), is_hedge=is_hedge, judges=turn.judges
+        )
         turn.trace.attempts.append(self._note)
 
     async def say(self) -> AsyncGenerator[list[Delta], None]:
         """What the model says; before its first output empty batches, which say that the upstream has accepted."""
+        turn = replace(self._turn, go_on=partial(self._go_on, self))
         try:
-            async with aclosing(self.line.model.stream(self._turn)) as batches:
+            async with aclosing(self.line.model.stream(turn)) as batches:
                 async for batch in batches:
                     yield self._hear(batch)
             if self._finished is None:
@@ -108,28 +131,33 @@ class Try:
             yield batch
 
     async def aclose(self) -> None:
-        """Stop it, wherever it is. One that had not said all is taken to have cost its input."""
+        """Stop it, wherever it is."""
         if self._batches is not None:
             await self._batches.aclose()
         self._end(asyncio.CancelledError())
-        if self._note.outcome == "cancelled" and self._note.usage is None:
-            self._note.usage = _estimated(self._turn)
+
+    def pay(self, place: Place, *, success: bool) -> None:
+        """Go on in another place of the budget. `success`: whether anything new was heard in the one until now."""
+        self._place.budget.end(self._place, success=success)
+        self._place = place
 
     @property
     def waited(self) -> float:
         """Seconds since it began."""
         return self._clock.monotonic() - self._note.began
 
-    @property
-    def _finished(self) -> Finished | None:
-        return next((delta for delta in self._last if isinstance(delta, Finished)), None)
-
     def _hear(self, batch: list[Delta]) -> list[Delta]:
-        self._last = batch
+        for delta in batch:
+            if isinstance(delta, _WORDS):
+                self._said += size_of(delta.text)
+            elif isinstance(delta, Usage):
+                self._note.usage = delta.usage
+            elif isinstance(delta, Finished):
+                self._finished = delta
         if self.spoke:
             return batch
         self._held += batch
-        if all(isinstance(delta, UNSEEN) for delta in batch):
+        if self._finished is None and all(type(delta) in SILENT for delta in batch):
             return []
         self.spoke = True
         self._first_token()
@@ -138,6 +166,7 @@ class Try:
     def _first_token(self) -> None:
         now, line = self._clock.monotonic(), self.line
         took = self._note.first_token = now - self._note.began
+        line.first_token = min(line.first_token or took, took)
         line.breaker.first_token(self._permit, took, now)
         if line.hedging is not None:
             line.hedging.observe(took, now)
@@ -148,11 +177,10 @@ class Try:
         if self._is_over:
             return
         self._is_over = True
-        finished = self._finished
-        if finished is not None:
+        if self._finished is not None:
             error = None  # its reader closes it behind the last word
         now = self._clock.monotonic()
-        self._write(finished, error, now)
+        self._write(error, now)
         outcome = outcome_of(error)
         self.line.breaker.record(self._permit, outcome, now, getattr(error, "retry_after", None))
         if outcome == "ignored":
@@ -162,19 +190,17 @@ class Try:
         if self._ticket is not None and self.line.queue is not None:
             self.line.queue.leave(self._ticket)
 
-    def _write(self, finished: Finished | None, error: BaseException | None, now: float) -> None:
-        note = self._note
+    def _write(self, error: BaseException | None, now: float) -> None:
+        note, finished = self._note, self._finished
         note.took = now - note.began
-        reported = [delta.usage for delta in (*self._held, *self._last) if isinstance(delta, Usage)]
-        note.usage = reported[-1] if reported else None
         if error is None:
             note.outcome = "incomplete" if finished is not None and finished.incomplete else "completed"
         else:
             note.outcome = "failed" if isinstance(error, Exception) else "cancelled"
             note.code = getattr(error, "code", None)
+        if note.usage is None and (self.spoke or note.outcome == "cancelled"):
+            note.usage, note.is_estimated = estimated(self._turn, self._said), True
 
 
-def _estimated(turn: Turn) -> response.Usage:
-    """What a call has cost that was stopped before it said anything: its input."""
-    inward = tokens.estimate(len(encode(turn.items)))
-    return response.Usage(input_tokens=inward, output_tokens=0, total_tokens=inward)
+AskGoOn: TypeAlias = Callable[[Try, APIError, int], Awaitable[bool]]
+"""What a `GoOn` is asked, and of which attempt."""

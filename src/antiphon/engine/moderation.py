@@ -12,31 +12,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from antiphon.engine.side_by_side import side_by_side
 from antiphon.policy.strings import strings_of
-from antiphon.policy.verdict import CLEAN, Passage, Told, Verdict, merged, result_of, together, verdict_of
+from antiphon.policy.verdict import (
+    CLEAN,
+    Account,
+    Passage,
+    Told,
+    Verdict,
+    account_of,
+    merged,
+    result_of,
+    together,
+)
 from antiphon.ports import Moderator
-from antiphon.turn.input import Moderated
+from antiphon.turn.input import Moderated, Turn
 from antiphon.wire.content import InputImage, InputText
 from antiphon.wire.errors import APIError, InvalidRequest, Unavailable
 from antiphon.wire.items import Item, Message
 from antiphon.wire.moderation import ModerationError, ResponseModeration
-from antiphon.wire.moderations import (
-    CreateModeration,
-    ModerationCreated,
-    ModerationImage,
-    ModerationInput,
-    ModerationText,
-)
+from antiphon.wire.moderations import ModerationImage, ModerationInput
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.struct import UNSET
 
-__all__ = ["Moderation", "ModerationPolicy", "Panel", "Plan", "Side"]
+__all__ = ["LARGE", "Apart", "Moderation", "ModerationPolicy", "Panel", "Plan", "Side"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +49,14 @@ _OPENAIS = ("omni-moderation-", "text-moderation-")
 """Names that clients send without having chosen them."""
 
 _OFF = ModerationError(code="not_moderated", message="Nobody has asked for the moderation of this side.")
+
+LARGE: Final = 256 * 1024
+"""Characters from which on even those who answer at once take too long for the event loop."""
+
+Found: TypeAlias = Verdict | Awaitable[Verdict]
+
+Apart: TypeAlias = Callable[[Callable[[], Found]], Awaitable[Found]]
+"""Does a piece of work beside the event loop."""
 
 
 class ModerationPolicy(msgspec.Struct, frozen=True):
@@ -58,12 +70,17 @@ class ModerationPolicy(msgspec.Struct, frozen=True):
     """Whether what a moderator could not judge may pass."""
 
 
+def _is_large(passages: Sequence[Passage]) -> bool:
+    return sum(len(passage.text) for passage in passages) >= LARGE
+
+
 class Panel:
     """Moderators that judge together."""
 
-    def __init__(self, moderators: Iterable[Moderator], *, fails_open: bool) -> None:
+    def __init__(self, moderators: Iterable[Moderator], *, fails_open: bool, apart: Apart = asyncio.to_thread) -> None:
         self.moderators = sorted(moderators, key=lambda moderator: moderator.window)  # who answers at once is first
         self.fails_open = fails_open
+        self._apart = apart
         self.failure: ModerationError | None = None
         """Why not all was judged."""
 
@@ -77,39 +94,66 @@ class Panel:
         """Characters that are judged at a time; 0: whatever there is."""
         return max((moderator.window for moderator in self.moderators), default=0)
 
-    def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict | Awaitable[Verdict]:
+    def judge(self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None) -> Found:
         """Judge now, or later. A hit of one who answers at once spares the others the work."""
-        verdict, later = CLEAN, []
-        for moderator in self.moderators:
-            found = moderator.judge(passages, images)
-            if not isinstance(found, Verdict):
-                later.append(self._heard(found))
-            elif found.is_flagged:
+        is_large = _is_large(passages)
+        for place, moderator in enumerate(self.moderators):
+            if is_large or moderator.window:
+                return self._all(self.moderators[place:], passages, images, account)
+            found = moderator.judge(passages, images, account)
+            assert isinstance(found, Verdict), "who wants no window answers at once"
+            if found.is_flagged:
                 return found
-        return self._all(later) if later else verdict
+        return CLEAN
 
-    async def _all(self, later: Sequence[Awaitable[Verdict]]) -> Verdict:
-        return merged(await asyncio.gather(*later))
+    async def _all(
+        self,
+        moderators: Sequence[Moderator],
+        passages: Sequence[Passage],
+        images: Sequence[str],
+        account: Account | None,
+    ) -> Verdict:
+        """The verdicts of all together. One that fails leaves nothing to pass, unless the policy fails open."""
 
-    async def _heard(self, verdict: Awaitable[Verdict]) -> Verdict:
-        try:
-            return await verdict
-        except APIError as error:
-            _log.warning("a moderator failed: %s", error.message)
-            self.failure = ModerationError(code="moderation_failed", message=error.message)
-            if self.fails_open:
-                return CLEAN
-            message = "What this response says cannot be moderated at the moment."
-            raise Unavailable(message, code="moderation_unavailable", retry_after=error.retry_after) from error
+        async def heard(moderator: Moderator) -> Verdict:
+            try:
+                return await _verdict(moderator, passages, images, account, self._apart)
+            except APIError as error:
+                return self._failed(error)
+
+        return merged(await side_by_side(heard, moderators))
+
+    def _failed(self, error: APIError) -> Verdict:
+        """What follows when a moderator fails. Raises Unavailable if what was not judged may not pass."""
+        _log.warning("a moderator failed: %s", error.message)
+        self.failure = ModerationError(code="moderation_failed", message=error.message)
+        if self.fails_open:
+            return CLEAN
+        message = "What this response says cannot be moderated at the moment."
+        raise Unavailable(message, code="moderation_unavailable", retry_after=error.retry_after) from error
+
+
+async def _verdict(
+    moderator: Moderator, passages: Sequence[Passage], images: Sequence[str], account: Account | None, apart: Apart
+) -> Verdict:
+    """A verdict, when it has come. Who would answer at once judges what is large beside the event loop."""
+
+    def judge() -> Found:
+        return moderator.judge(passages, images, account)
+
+    found = await apart(judge) if not moderator.window and _is_large(passages) else judge()
+    return found if isinstance(found, Verdict) else await found
 
 
 class Side:
     """One side of a response: who blocks it, and who only scores it."""
 
-    def __init__(self, modes: Mapping[str, Mode], moderators: Mapping[str, Moderator], *, fails_open: bool) -> None:
+    def __init__(
+        self, modes: Mapping[str, Mode], moderators: Mapping[str, Moderator], *, fails_open: bool, apart: Apart
+    ) -> None:
         def panel(mode: Mode, *, fails_open: bool) -> Panel | None:
             chosen = [moderators[name] for name, its_mode in modes.items() if its_mode == mode]
-            return Panel(chosen, fails_open=fails_open) if chosen else None
+            return Panel(chosen, fails_open=fails_open, apart=apart) if chosen else None
 
         self.blocks = panel("block", fails_open=fails_open)
         self.scores = panel("score", fails_open=True)
@@ -141,12 +185,18 @@ class Moderation:
     """The moderators of this server, and the operator's policy."""
 
     def __init__(
-        self, moderators: Mapping[str, Moderator] | None = None, policy: ModerationPolicy | None = None
+        self,
+        moderators: Mapping[str, Moderator] | None = None,
+        policy: ModerationPolicy | None = None,
+        *,
+        apart: Apart = asyncio.to_thread,
     ) -> None:
+        """`apart` is where large texts are judged by those who do that themselves."""
         self.moderators = dict(moderators or {})
         self.policy = policy or ModerationPolicy()
         self.default = self.policy.moderator or next(iter(self.moderators), None)
         """Who judges where nobody was named."""
+        self._apart = apart
 
     async def aclose(self) -> None:
         """Close all moderators."""
@@ -180,37 +230,43 @@ class Moderation:
         operators: Mode = getattr(self.policy, side)
         if operators != "off" and self.default is not None and modes.get(self.default) != "block":
             modes[self.default] = operators
-        return Side(modes, self.moderators, fails_open=self.policy.fails_open)
+        return Side(modes, self.moderators, fails_open=self.policy.fails_open, apart=self._apart)
 
-    async def admit(self, plan: Plan | None, request: CreateResponse, items: Sequence[Item]) -> Told | None:
-        """What is found in the input; None if the Response says nothing of it.
+    async def admit(self, plan: Plan, turn: Turn, items: Sequence[Item]) -> None:
+        """Judge what a request has of its own; what is found stands in `turn.moderated`.
 
         Raises InvalidRequest (400 `content_policy_violation`) if it is blocked, and Unavailable if it cannot be judged.
         """
-        if plan is None or not (plan.input or plan.output):
-            return None
-        passages = [Passage(words) for words in _read(request, items)]
+        if not (plan.input or plan.output):
+            return
+        passages = [Passage(words) for words in _read(turn.request, items)]
         images = [image for item in items for image in _images(item)]
         found = []
         for panel in (plan.input.blocks, plan.input.scores):
             if panel is not None and (passages or images):
-                verdict = panel.judge(passages, images)
+                verdict = panel.judge(passages, images, account_of(turn))
                 found.append(verdict if isinstance(verdict, Verdict) else await verdict)
                 if panel is plan.input.blocks and found[0].is_flagged:
                     raise _blocked(found[0])
-        return plan.input.told(merged(found))
+        turn.moderated.input = plan.input.told(merged(found))
 
     # POST /moderations
 
-    async def classify(self, request: CreateModeration) -> ModerationCreated:
-        """Judge what was sent. Raises InvalidRequest for a moderator nobody knows."""
-        name = self._named(request.model)
+    async def classify(self, name: str, groups: Sequence[Sequence[ModerationInput]], account: Account) -> list[Verdict]:
+        """The verdict of a moderator on each group."""
         moderator = self.moderators[name]
-        verdicts = await asyncio.gather(*(_judged(moderator, group) for group in request.groups))
-        results = [verdict_of(verdict) for verdict in verdicts]
-        return ModerationCreated(id=f"modr-{secrets.token_hex(16)}", model=name, results=results)
 
-    def _named(self, name: str | None) -> str:
+        def judge(group: Sequence[ModerationInput]) -> Awaitable[Verdict]:
+            texts = [
+                part if isinstance(part, str) else part.text for part in group if not isinstance(part, ModerationImage)
+            ]
+            images = [part.image_url.url for part in group if isinstance(part, ModerationImage)]
+            return _verdict(moderator, [Passage(text) for text in texts], images, account, self._apart)
+
+        return await side_by_side(judge, groups)
+
+    def named(self, name: str | None) -> str:
+        """The moderator for a name. Raises InvalidRequest for one that nobody knows."""
         if name in self.moderators:
             return str(name)
         if self.default is not None and (name is None or name.startswith(_OPENAIS)):
@@ -228,13 +284,6 @@ def moderation_of(plan: Plan, moderated: Moderated, verdict: Verdict) -> Respons
     moderated.output = together(moderated.output, plan.output.told(verdict))
     lost = ModerationError(code="not_kept", message="The input was judged before the server was restarted.")
     return ResponseModeration(input=moderated.input or (lost if plan.input else _OFF), output=moderated.output)
-
-
-async def _judged(moderator: Moderator, group: Sequence[ModerationInput]) -> Verdict:
-    texts = [part if isinstance(part, str) else part.text for part in group if isinstance(part, (str, ModerationText))]
-    images = [part.image_url.url for part in group if isinstance(part, ModerationImage)]
-    found = moderator.judge([Passage(text) for text in texts], images)
-    return found if isinstance(found, Verdict) else await found
 
 
 def _read(request: CreateResponse, items: Sequence[Item]) -> list[str]:

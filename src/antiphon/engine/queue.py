@@ -31,6 +31,17 @@ class Queue:
                 self._apply(moves)
                 return await self._wait(ticket)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether somebody who enters now has a place at once."""
+        return self.admission.has_room
+
+    def take(self, project: str) -> Ticket | None:
+        """A place at once, or none."""
+        now = self._clock.monotonic()
+        answer = self.admission.offer(now, project) if self.has_room else None
+        return answer.ticket if isinstance(answer, Admitted) else None
+
     async def _wait(self, ticket: Ticket) -> Ticket:
         turn = self._waiting[ticket] = asyncio.get_running_loop().create_future()
         late = None

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from antiphon.ports import Observer
 from antiphon.turn.report import Answered, Began, Report
-from antiphon.turn.trace import Attempt, Outcome, Trace
+from antiphon.turn.trace import Outcome, served_by
 from antiphon.wire.errors import APIError
 from antiphon.wire.response import Response
 
@@ -56,12 +56,14 @@ class Observers:
             _tell(observer.answered, request)
 
     def _priced(self, report: Report) -> Report:
+        is_free = report.cache in FREE and not report.attempts
         if self._cost is None:
-            return structs.replace(report, cost=Decimal(0)) if report.cache in FREE else report
-        cost = Decimal(0) if report.cache in FREE else _tell(self._cost, report)
+            return structs.replace(report, cost=Decimal(0)) if is_free else report
+        paid = structs.replace(report, usage=None) if report.cache in FREE else report  # its moderators may have cost
+        cost = Decimal(0) if is_free else _tell(self._cost, paid)
         if report.unpaid is None:
             return structs.replace(report, cost=cost)
-        saved = _tell(self._cost, structs.replace(report, attempts=(), usage=report.unpaid))
+        saved = _tell(self._cost, structs.replace(report, attempts=report.reused))
         return structs.replace(report, cost=cost, saved=saved)
 
 
@@ -97,7 +99,7 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
         return None
     request, trace = run.turn.request, run.turn.trace
     ended = run.machine.fold.snapshot if run.exists else None
-    served = served_by(trace)
+    served = served_by(trace.attempts) or served_by(trace.reused)
     error = _error_of(run) if outcome == "failed" else None
     took = monotonic - trace.began
     return Report(
@@ -109,7 +111,7 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
         upstream=served.upstream if served is not None else "",
         upstream_model=served.model if served is not None else run.model.name,
         streamed=bool(request.stream),
-        background=bool(request.background),
+        background=bool(request.background) and run.exists,
         stored=bool(request.store) and run.exists,
         at=now - took,
         took=took,
@@ -123,15 +125,9 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
         refused=not run.exists,
         attempts=tuple(structs.replace(one, began=one.began - trace.began) for one in trace.attempts),
         cache=trace.cache,
-        unpaid=trace.unpaid,
+        reused=tuple(trace.reused),
         tokens_saved=trace.tokens_saved,
     )
-
-
-def served_by(trace: Trace) -> Attempt | None:
-    """The attempt whose words were the answer; where none was, the last."""
-    won = (attempt for attempt in reversed(trace.attempts) if attempt.outcome in ("completed", "incomplete"))
-    return next(won, trace.attempts[-1] if trace.attempts else None)
 
 
 def _model_of(run: Run) -> str:

@@ -5,6 +5,7 @@ asked included, only ever follow the log.
 
 **The hold.** A response begins to exist when its upstream has accepted it, or when the hold (a second) is over. A
 refusal before that is an error of the request: nothing was sent, nothing is stored. After that it is `response.failed`.
+What is to be settled first, such as whether its input may be answered at all, comes before the hold.
 
 **The ends.** `completed`, `incomplete`, `failed` are told by a terminal event. A cancel, and a foreground client that
 left, are a fact: the log simply ends. A run that is `abandoned` (the server stops) ends nothing: another takes over.
@@ -56,6 +57,9 @@ class Stop(msgspec.Struct):
     error: APIError | None = None
 
 
+First = Callable[[], Awaitable[None]]
+"""What must be settled before a response may exist. What it raises is an error of the request."""
+
 Admit = Callable[["Run"], Awaitable[bool]]
 """Says whether a run may begin, when it may."""
 
@@ -93,6 +97,8 @@ class Run:
         """Whether somebody may read along; else commits may wait a little and be fewer."""
         self.hosted: Hosted | None = None
         """The tools of the request that this server runs."""
+        self.is_admitted = False
+        """Whether all is settled that must be before the response may exist."""
         self.left_out: tuple[str, ...] = ()
         """Tool types that the model is not told of."""
         self.heard = 0
@@ -104,16 +110,26 @@ class Run:
 
     # Life
 
-    def start(self, hold: float | None = None, *, admit: Admit | None = None) -> None:
+    def start(self, hold: float | None = None, *, first: First | None = None, admit: Admit | None = None) -> None:
         """Begin to run.
 
-        `hold` is how many seconds a refusal may still be an error of the request. `admit` is awaited first: where it
-        says no, the run does nothing.
+        `first` is awaited before all else. `hold` is how many seconds a refusal may still be an error of the request
+        then; with None the response exists at once. `admit` is awaited next: where it says no, the run does nothing.
         """
-        self.task = asyncio.create_task(self._perform(admit))
-        if hold == 0:
+        self.task = asyncio.create_task(self._perform(hold, first, admit))
+        if first is None:
+            self._admitted(hold)
+
+    def _admitted(self, hold: float | None) -> None:
+        """All is settled: the response may exist."""
+        assert self.task is not None
+        self.is_admitted = True
+        if hold is None:
+            if not self.exists:
+                self.create()
+        elif hold == 0:
             self.open()
-        elif hold is not None:
+        else:
             handle = asyncio.get_running_loop().call_later(hold, self.open)
             self.task.add_done_callback(lambda _: handle.cancel())
 
@@ -179,8 +195,11 @@ class Run:
         """Tell that the model is asked now."""
         self.publish(self.machine.begin())
 
-    async def _perform(self, admit: Admit | None) -> None:
+    async def _perform(self, hold: float | None, first: First | None, admit: Admit | None) -> None:
         try:
+            if first is not None:
+                await first()
+                self._admitted(hold)
             if admit is None or await admit(self):
                 await self._speak()
         except APIError as error:

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Literal, TypeAlias
 
 from antiphon.engine.lines import Line
 from antiphon.engine.queue import Queue
@@ -18,7 +19,13 @@ from antiphon.ports import Clock, Model
 _log = logging.getLogger(__name__)
 
 MOST = 1000
-"""Models that are remembered."""
+"""Models that are remembered of those that only clients name."""
+
+OTHERS = "*"
+"""The label of all of them."""
+
+Word: TypeAlias = Literal["auto", "open", "off"]
+"""An operator's word on a breaker (rule 8). `open`: nobody is admitted. `off`: everybody is, and nothing is judged."""
 
 
 class Upstreams:
@@ -39,12 +46,16 @@ class Upstreams:
         self.on_transition: Callable[[Transition], object] | None = None
         """Who else wants to know of a breaker that changes its state; the log always does."""
         self.breakers: dict[Key, Breaker] = {}
+        self.configured: set[Key] = set()
+        """Models that the configuration names: they are not forgotten, and have a label of their own."""
         self.queues: dict[str, Queue] = {}
         """By the address of their upstream."""
         self._breaker = breaker or BreakerSettings()
         self._hedge = hedging or HedgeSettings()
         self._budgets: dict[str, RetryBudget] = {}
         self._hedgings: dict[Key, Hedging] = {}
+        self._others: dict[Key, None] = {}
+        """Models that only clients have named, the newest last."""
         self._traffic = Traffic()
 
     def line(
@@ -54,14 +65,20 @@ class Upstreams:
         *,
         places: AdmissionSettings | None = None,
         hedges: bool = False,
+        breaker: Word = "auto",
         price: Callable[[], Decimal | None] = lambda: None,
+        is_configured: bool = True,
     ) -> Line:
-        """The line to a model of an upstream. `places`: how many calls it gets at a time, if there is a limit."""
+        """The line to a model of an upstream. `places`: how many calls it gets at a time, if there is a limit.
+
+        `is_configured` is False for a name that comes from a client.
+        """
         key = Key(upstream, model.name)
         if key not in self.breakers:
-            self._forget()
             self.breakers[key] = Breaker(key, self._breaker, random=self.chance, on_transition=self._changed)
             self._hedgings[key] = Hedging(self._hedge)
+        self._remember(key, is_configured)
+        self._force(self.breakers[key], breaker)
         if upstream not in self._budgets:
             self._budgets[upstream] = RetryBudget(self.retry, self._traffic)
         if places is not None and upstream not in self.queues:
@@ -75,11 +92,27 @@ class Upstreams:
             price=price,
         )
 
-    def _forget(self) -> None:
-        """Models of a catch-all name come as clients name them: beyond a number the oldest is forgotten."""
-        if len(self.breakers) >= MOST:
-            oldest = next(iter(self.breakers))
-            del self.breakers[oldest], self._hedgings[oldest]
+    def _remember(self, key: Key, is_configured: bool) -> None:
+        """Clients may name as many models as they like: beyond a number the oldest is forgotten."""
+        self._others.pop(key, None)
+        if is_configured:
+            self.configured.add(key)
+        elif key not in self.configured:
+            self._others[key] = None
+            if len(self._others) > MOST:
+                oldest = next(iter(self._others))
+                del self._others[oldest], self.breakers[oldest], self._hedgings[oldest]
+
+    def _force(self, breaker: Breaker, word: Word) -> None:
+        match word:
+            case "open":
+                breaker.force_open(self.clock.monotonic())
+            case "off":
+                breaker.disable(self.clock.monotonic())
+
+    def label_of(self, key: Key) -> str:
+        """What a metric calls a model: its name, or `*` where that is a client's."""
+        return key.model if key in self.configured else OTHERS
 
     def _changed(self, change: Transition) -> None:
         level = logging.ERROR if change.new == "misconfigured" else logging.WARNING

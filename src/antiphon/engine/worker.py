@@ -21,7 +21,7 @@ from antiphon.engine import ids
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry
 from antiphon.engine.log import Log
-from antiphon.engine.run import Run, Stop, as_response_error, ending
+from antiphon.engine.run import First, Run, Stop, as_response_error, ending
 from antiphon.engine.stored import stored_items, stored_request
 from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
@@ -69,9 +69,14 @@ class Worker:
         for task in self._tasks:
             task.cancel()
 
-    def submit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None = None) -> None:
-        """Run a background response as soon as a slot is free; `prepare` is awaited when it is held."""
-        run.start(admit=lambda run: self._admit(run, prepare))
+    def submit(
+        self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None = None, *, first: First | None = None
+    ) -> None:
+        """Run a background response as soon as a slot is free.
+
+        `first` is awaited before it exists, `prepare` when it is held.
+        """
+        run.start(first=first, admit=lambda run: self._admit(run, prepare))
         self.engine.track(run)
 
     async def _admit(self, run: Run, prepare: Callable[[Run], Awaitable[bool]] | None) -> bool:

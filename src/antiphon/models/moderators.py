@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from antiphon.engine.side_by_side import side_by_side
 from antiphon.models.upstream import Upstream, UpstreamOptions
 from antiphon.policy.rules import Rules
-from antiphon.policy.verdict import CLEAN, Passage, Verdict, merged
+from antiphon.policy.verdict import CLEAN, Account, Passage, Verdict, merged
 from antiphon.ports import Model
 from antiphon.turn.deltas import Text
 from antiphon.turn.input import Turn
@@ -47,7 +48,12 @@ class RuleList:
         """The longest hit, and one character on each side."""
         return self._rules.overlap
 
-    def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict:  # noqa: ARG002 - the port's
+    def judge(
+        self,
+        passages: Sequence[Passage],
+        images: Sequence[str] = (),  # noqa: ARG002 - the port's
+        account: Account | None = None,  # noqa: ARG002 - the port's
+    ) -> Verdict:
         """What is found in the passages, with the place of the first hit."""
         return self._rules.judge(passages)
 
@@ -99,15 +105,18 @@ class UpstreamModerator:
         """As it was configured."""
         return self._asked.overlap
 
-    async def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict:
+    async def judge(
+        self,
+        passages: Sequence[Passage],
+        images: Sequence[str] = (),
+        account: Account | None = None,  # noqa: ARG002 - no model is asked, and nobody is told what it costs
+    ) -> Verdict:
         """Ask the upstream: one request for the texts, and one for each image."""
-        asked = []
-        if passages:
-            asked.append(self._ask([passage.text for passage in passages]))
-        asked += [self._ask([{"type": "image_url", "image_url": {"url": image}}]) for image in images]
-        return merged(await asyncio.gather(*asked))
+        texts = [passage.text for passage in passages]
+        asked = [texts] if texts else []
+        return merged(await side_by_side(self._ask, [*asked, *map(_shown, images)]))
 
-    async def _ask(self, given: list[Any]) -> Verdict:
+    async def _ask(self, given: Sequence[Any]) -> Verdict:
         body = encode({"model": self._model, "input": given})
         try:
             results = _answer(await self._upstream.post_json("/moderations", body)).results
@@ -134,6 +143,10 @@ class UpstreamModerator:
     async def aclose(self) -> None:
         """Release the connections."""
         await self._upstream.aclose()
+
+
+def _shown(image: str) -> list[Any]:
+    return [{"type": "image_url", "image_url": {"url": image}}]
 
 
 # A model
@@ -177,15 +190,23 @@ class Judge:
         """As it was configured."""
         return self._asked.overlap
 
-    async def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict:
-        """Ask the model once, about all there is."""
+    async def judge(
+        self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
+    ) -> Verdict:
+        """Ask the model once, about all there is. What it costs is noted in the account."""
         texts = [InputText(text=passage.text) for passage in passages]
         parts = [*texts, *(InputImage(image_url=image) for image in images)]
-        return self._verdict(_scores(await self._say(self._turn(parts)))) if parts else CLEAN
+        return self._verdict(_scores(await self._say(self._turn(parts, account or Account())))) if parts else CLEAN
 
-    def _turn(self, parts: list[Any]) -> Turn:
-        request = CreateResponse(model=self._name, instructions=self._instructions, store=False)
-        return Turn(request=request, items=[Message(role="user", content=parts)], judges=True)
+    def _turn(self, parts: list[Any], account: Account) -> Turn:
+        return Turn(
+            request=CreateResponse(model=self._name, instructions=self._instructions, store=False),
+            items=[Message(role="user", content=parts)],
+            judges=True,
+            project=account.project,
+            deadline=account.deadline,
+            trace=account.trace.aside(),
+        )
 
     async def _say(self, turn: Turn) -> str:
         words: list[str] = []

@@ -80,7 +80,8 @@ class Responses:
         """
         answer, body = await self._open(turn)
         reader = ResponseReader(fault=answer.error, mark=self._reach.mark, asked=asked_for(turn.request).keys())
-        with Source(self._upstream, answer, reader, keeps=is_kept(turn.request, self._options)) as source:
+        keeps = is_kept(turn.request, self._options)
+        with Source(self._upstream, answer, reader, keeps=keeps, go_on=turn.go_on) as source:
             deltas = await source.first_read()
             while not reader.over:
                 if reader.spoke:

@@ -2,22 +2,22 @@
 
 An upstream that keeps what it says (a stored background response) is asked for the rest when the connection breaks
 off or falls silent: `GET /responses/{id}?stream=true&starting_after=n`, where n is the number of the last event that
-came whole. What comes twice is known by its number and left out. An upstream that says nothing new over `TRIES`
-connections is given up.
+came whole. What comes twice is known by its number and left out. Whether, when and how often is for the turn's `go_on`
+to say.
 
 Who leaves such an answer before its end has to say so: closing the connection would not stop it.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Final, Self
 
 from antiphon.models.responses_stream import ResponseReader
 from antiphon.models.upstream import Answer, Upstream
 from antiphon.turn.deltas import Delta
-from antiphon.wire.errors import APIError, RateLimited, ServerError, Unavailable, UpstreamMalformed
+from antiphon.turn.input import GoOn
+from antiphon.wire.errors import APIError, Unavailable, UpstreamMalformed
 
 __all__ = ["PATH", "Source"]
 
@@ -25,22 +25,17 @@ _log = logging.getLogger(__name__)
 
 PATH: Final = "/responses"
 
-TRIES: Final = 4
-"""Connections that may fail, one after the other, before an answer that was cut is given up."""
-
-PAUSE: Final = 0.2
-"""Seconds before the second of them; doubled each time. The first is made at once."""
-
 
 class Source:
     """Reads an answer. `with` it, as with the answer itself."""
 
-    def __init__(self, upstream: Upstream, answer: Answer, reader: ResponseReader, *, keeps: bool) -> None:
-        """`keeps`: the upstream keeps what it says, and goes on without a listener."""
+    def __init__(self, upstream: Upstream, answer: Answer, reader: ResponseReader, *, keeps: bool, go_on: GoOn) -> None:
+        """`keeps`: the upstream keeps what it says, and goes on without a listener. `go_on`: whether to follow it."""
         self._upstream = upstream
         self._answer = answer
         self._reader = reader
         self._keeps = keeps
+        self._go_on = go_on
         self._failed = 0
         self._heard = 0
 
@@ -54,15 +49,16 @@ class Source:
         """The deltas of one read. A connection that fails is a failure of the answer, after what was said before."""
         self._answer.begun = self._answer.begun or self._reader.spoke
         told = await _read(self._answer, self._reader)
-        while self._keeps and self._is_broken() and await self._resume():
+        while self._keeps and (failure := self._break()) is not None and await self._resume(failure):
             told += await _read(self._answer, self._reader)
         return told
 
-    def _is_broken(self) -> bool:
-        """Whether the connection failed, or ended within an event, which then makes no sense."""
-        return self._reader.is_cut or isinstance(self._reader.failure, UpstreamMalformed)
+    def _break(self) -> APIError | None:
+        """The failure of the connection, if there is one. One that ended within an event makes no sense of it."""
+        failure = self._reader.failure
+        return failure if self._reader.is_cut or isinstance(failure, UpstreamMalformed) else None
 
-    async def _resume(self) -> bool:
+    async def _resume(self, failure: APIError) -> bool:
         """Connect again, behind what was heard. False if the answer is lost; the reader then has its failure."""
         point = self._reader.resume_point
         if point is None:
@@ -70,18 +66,15 @@ class Source:
         response_id, number = point
         if number > self._heard:
             self._heard, self._failed = number, 0
-        path = f"{PATH}/{response_id}?stream=true&starting_after={number}"
-        while self._failed < TRIES:
-            if self._failed:
-                await asyncio.sleep(PAUSE * 2**self._failed)
-            self._failed += 1
+        self._failed += 1
+        while await self._go_on(failure, self._failed):
             try:
-                answer = await self._upstream.open(path, None)
-            except (ServerError, RateLimited):
-                continue
+                answer = await self._upstream.open(f"{PATH}/{response_id}?stream=true&starting_after={number}", None)
             except APIError as error:
-                _log.warning("an upstream no longer has the response that was cut: %s", error.message)
-                return False
+                _log.warning("a response that was cut is not continued: %s", error.message)
+                self._failed += 1
+                failure = error
+                continue
             self._answer.close()
             self._answer = answer
             self._answer.begun = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from antiphon.ports import Clock, Timer
+from antiphon.ports import Clock
 
 __all__ = ["Lag"]
 
@@ -19,25 +19,20 @@ class Lag:
         self._clock = clock
         self._due = 0.0
         self._worst = 0.0
-        self._timer: Timer | None = None
+        self._looks = False
 
     def take(self) -> float:
         """The longest delay since this was asked before, in seconds. Asked first, it begins to look."""
-        if self._timer is None:
+        if not self._looks:
+            self._looks = True
             self._wait()
         worst = max(self._worst, self._clock.monotonic() - self._due)
         self._worst = 0.0
         return worst if worst > 0 else 0.0
 
-    def stop(self) -> None:
-        """Look no more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _wait(self) -> None:
         self._due = self._clock.monotonic() + EVERY
-        self._timer = self._clock.call_later(EVERY, self._look)
+        self._clock.call_later(EVERY, self._look)
 
     def _look(self) -> None:
         self._worst = max(self._worst, self._clock.monotonic() - self._due)

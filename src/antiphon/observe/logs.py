@@ -115,6 +115,7 @@ WORK_FIELDS: Final[Mapping[str, Callable[[Report], Any]]] = {
     "reasoning_tokens": lambda report: report.usage and report.usage.output_tokens_details.reasoning_tokens,
     "saved_usd": lambda report: None if report.saved is None else format(report.saved, "f"),
     "cost_usd": lambda report: None if report.cost is None else format(report.cost, "f"),
+    "estimated": lambda report: report.is_estimated or None,
     "attempts": lambda report: len(report.attempts),
     "retries": lambda report: report.retries or None,
     "fallbacks": lambda report: report.fallbacks or None,

@@ -4,8 +4,8 @@
 counted when they are over. What has a state (streams, queues, breakers) is read when it is asked for: `Metrics.read`
 says where.
 
-**Labels are few.** A model that is not configured, which `*` answers, has the label `*`; codes, upstreams and all else
-that others choose may have as many values as fit into `MOST_SERIES`, and then are `other`.
+**Labels are few.** A model that is not configured, which `*` answers, has the label `*`, here and at its upstream.
+Codes, and all else that others choose, may have as many values as fit into `MOST_SERIES`, and then are `other`.
 
 `prometheus_client` writes the format, and tells of the process. It is imported with the first question (50 ms).
 """
@@ -19,8 +19,9 @@ from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import antiphon
+from antiphon.engine.upstreams import OTHERS
 from antiphon.observe.lag import Lag
-from antiphon.policy.breaker import State
+from antiphon.policy.breaker import Key, State
 from antiphon.turn.report import Answered, Began, Report
 from antiphon.turn.usage import without
 
@@ -91,7 +92,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "antiphon_retries_total": Metric("counter", "Attempts at the upstream that had just failed.", ("model",)),
     "antiphon_fallbacks_total": Metric("counter", "Attempts at another upstream.", ("model",)),
     "antiphon_breaker_state": Metric(
-        "gauge", "1 for the state that a circuit breaker is in.", ("upstream", "model", "state")
+        "gauge", "Circuit breakers that are in this state.", ("upstream", "model", "state")
     ),
     "antiphon_breaker_transitions_total": Metric(
         "counter", "Changes of a circuit breaker's state.", ("upstream", "model", "state")
@@ -133,6 +134,7 @@ class Metrics:
     def __init__(self, models: Collection[str] = ()) -> None:
         """`models` are the names that have a label of their own."""
         self._models = frozenset(models)
+        self._configured: Collection[Key] = ()
         self._counts: dict[str, dict[Labels, float]] = {}
         self._histograms: dict[str, dict[Labels, _Histogram]] = {}
         self._sources: dict[str, list[Source]] = {}
@@ -168,7 +170,7 @@ class Metrics:
 
     def label_of(self, model: str) -> str:
         """The label of a model: its name if it is configured, else `*`."""
-        return model if model in self._models else "*"
+        return model if model in self._models else OTHERS
 
     def count(self, name: str, labels: Labels, by: float = 1) -> None:
         """Add to a counter. Called when something is over or changes, never for a delta."""
@@ -206,7 +208,9 @@ class Metrics:
     def _count_attempts(self, model: str, report: Report) -> None:
         for attempt in report.attempts:
             outcome = attempt.outcome or "cancelled"
-            self.count("antiphon_attempts_total", (attempt.upstream, attempt.model, outcome))
+            is_known = model != OTHERS or Key(attempt.upstream, attempt.model) in self._configured
+            name = attempt.model if is_known else OTHERS
+            self.count("antiphon_attempts_total", (attempt.upstream, name, outcome))
         if report.retries:
             self.count("antiphon_retries_total", (model,), report.retries)
         if report.fallbacks:
@@ -230,8 +234,9 @@ class Metrics:
         """Read how breakers and queues stand, and count what becomes of breakers."""
         self.read("antiphon_breaker_state", lambda: _breakers(upstreams))
         self.read("antiphon_queue_length", lambda: {(name,): float(waiting) for name, waiting in upstreams.waiting()})
+        self._configured = upstreams.configured
         upstreams.on_transition = lambda change: self.count(
-            "antiphon_breaker_transitions_total", (change.key.upstream, change.key.model, change.new)
+            "antiphon_breaker_transitions_total", (change.key.upstream, upstreams.label_of(change.key), change.new)
         )
 
     # What is told
@@ -285,8 +290,12 @@ class Metrics:
 
 
 def _breakers(upstreams: Upstreams) -> dict[Labels, float]:
-    states = {(key.upstream, key.model): breaker.state for key, breaker in upstreams.breakers.items()}
-    return {(*key, state): float(state == now) for key, now in states.items() for state in get_args(State)}
+    counts: dict[Labels, float] = {}
+    for key, breaker in upstreams.breakers.items():
+        for state in get_args(State):
+            labels = (key.upstream, upstreams.label_of(key), state)
+            counts[labels] = counts.get(labels, 0.0) + (breaker.state == state)
+    return counts
 
 
 def _within(series: Collection[Labels], labels: Labels) -> Labels:

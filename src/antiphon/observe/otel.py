@@ -32,7 +32,11 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 FLUSH: Final = 2000
 """Milliseconds that the last spans have to be sent when the server ends."""
 
-_OPERATIONS: Final[Mapping[Operation, str]] = {"response": semconv.CHAT, "embeddings": semconv.EMBEDDINGS}
+_OPERATIONS: Final[Mapping[Operation, str]] = {
+    "response": semconv.CHAT,
+    "embeddings": semconv.EMBEDDINGS,
+    "moderation": semconv.MODERATION,
+}
 
 _PORTS: Final = {"http": 80, "https": 443}
 
@@ -123,7 +127,7 @@ class Tracing:
         from opentelemetry.trace import SpanKind
 
         began = report.at + attempt.began
-        operation = _OPERATIONS[report.operation]
+        operation = semconv.CHAT if attempt.judges else _OPERATIONS[report.operation]
         span = self._tracer.start_span(
             f"{operation} {attempt.model}",
             context,
@@ -189,6 +193,10 @@ def _figures_of(attempt: Attempt) -> Iterator[tuple[str, Any]]:
         yield semconv.TIME_TO_FIRST_CHUNK, attempt.first_token
     if attempt.is_hedge:
         yield semconv.HEDGE, True
+    if attempt.judges:
+        yield semconv.JUDGES, True
+    if attempt.is_estimated:
+        yield semconv.ESTIMATED, True
 
 
 def _place(attempt: Attempt, operation: str) -> Iterator[tuple[str, Any]]:

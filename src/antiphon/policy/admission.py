@@ -134,13 +134,18 @@ class Admission:
         """Calls at a time, now. Where it has just shrunk, more may still be running."""
         return self.settings.limit if self._gradient is None else int(self._gradient.limit)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a call that is offered now is admitted at once."""
+        return not self.waiting and self.running < self.limit
+
     def offer(self, now: float, project: str, deadline: float | None = None) -> Admitted | Waiting | Refused:
         """A call wants to be made. `deadline` is the last moment at which beginning makes sense."""
         if deadline is not None and now >= deadline:
             return Refused(self._hint(), "deadline")
         share = self._shares.get(project) or _Share()
         ticket = Ticket(self._tickets, project, deadline, now)
-        if not self.waiting and self.running < self.limit:
+        if self.has_room:
             self._keep(share, ticket)
             self._admit(share, ticket, now)
             return Admitted(ticket)

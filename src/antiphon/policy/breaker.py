@@ -9,12 +9,13 @@ is given back exactly once, with the call's outcome, when its stream is over; `f
        └── three probes succeed; admission ramps up ───────────────────────────────────────┘
 
     closed, half_open ──── the upstream refuses our key ───▶ misconfigured ──── a long pause ───▶ half_open
-    any ──── force_open ───▶ forced_open      any ──── disable ───▶ disabled      any ──── force_close ───▶ closed
+    any ──── force_open ───▶ forced_open      any ──── disable ───▶ disabled
 
 * An outcome counts only in the state in which its call was admitted: a stream that began before the breaker opened says
   nothing of how the upstream is now.
 * A 429 is no failure. It pauses the upstream, whatever the state, until its Retry-After.
-* Times are monotonic seconds and arguments, chance is an argument. State belongs to this process alone.
+* Times are monotonic seconds and arguments, chance is an argument. State belongs to this process alone: to begin anew,
+  closed and with everything forgotten, is to make a new breaker.
 """
 
 from __future__ import annotations
@@ -288,19 +289,11 @@ class Breaker:
     # An operator's word
 
     def force_open(self, now: float) -> None:
-        """Admit nothing until `force_close` or `disable`."""
+        """Admit nothing from now on."""
         self._go("forced_open", now, "forced")
 
-    def force_close(self, now: float) -> None:
-        """Back to normal work, all at once, with everything forgotten."""
-        self._forget()
-        self._openings = 0
-        self._paused_until = 0.0
-        self._go("closed", now, "forced")
-        self._ramps = False
-
     def disable(self, now: float) -> None:
-        """Admit everything and judge nothing, until `force_close` or `force_open`."""
+        """Admit everything and judge nothing from now on."""
         self._go("disabled", now, "forced")
 
     # What outcomes lead to

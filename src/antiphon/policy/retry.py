@@ -39,14 +39,15 @@ __all__ = [
     "Wait",
     "Why",
     "decide",
+    "no_room",
     "outward",
 ]
 
 Fault: TypeAlias = Literal["transient", "throttled"]
 
-Why: TypeAlias = Literal["not_retryable", "output", "side_effects", "attempts", "retry_after", "deadline", "budget"]
-"""What a retry fails by: the kind of error; output that the client has; a tool that has acted; the number of attempts;
-a Retry-After beyond our patience; the request's deadline; the retry budget."""
+Why: TypeAlias = Literal["not_retryable", "output", "attempts", "retry_after", "deadline", "budget", "no_room"]
+"""What a retry fails by: the kind of error; output that the client has; the number of attempts; a Retry-After beyond
+our patience; the request's deadline; the retry budget; the breaker or the queue of whoever was to be asked."""
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -62,6 +63,9 @@ class RetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     attempts: Count = 3
     """Calls for one request, the first among them, at all upstreams together."""
+    resumes: Count = 6
+    """Connections in a row over which an answer that can be resumed may bring nothing new. More than `attempts`: what
+    was done for it would be lost."""
     base: Seconds = 0.1
     throttled_base: Seconds = 1.0
     """The longest first wait: after a fault, and after a 429 without Retry-After. It doubles with each attempt."""
@@ -164,17 +168,17 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     error: APIError
     attempts: int
-    """Calls made for this request so far, this one among them."""
+    """Calls made for this request so far, this one among them; for an answer that is resumed, those since the last
+    that brought anything new."""
     now: float
     deadline: float | None = None
     first_token: float = 0.0
     """The least time that a first token needs."""
     has_output: bool = False
-    """Whether an output event reached the client. `response.created` and `in_progress` are ours: they do not count."""
+    """Whether an output event reached the client. `response.created` and `in_progress` are ours: they do not count. A
+    tool that has started does: its item is told first."""
     is_resumable: bool = False
-    """Whether the upstream can go on with the answer where it broke off."""
-    has_side_effects: bool = False
-    """Whether a tool that changes the world has started."""
+    """Whether the upstream can go on with the answer where it broke off. Then it does, or nothing is done."""
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -214,7 +218,7 @@ _FAULTS: Final[dict[Outcome, Fault]] = {
     "misconfigured": "transient",  # only elsewhere, where the key is another
 }
 
-_FINAL: Final[frozenset[Why]] = frozenset({"budget", "attempts", "side_effects"})
+_FINAL: Final[frozenset[Why]] = frozenset({"budget", "attempts", "no_room"})
 """The client is told not to retry: this server is the layer that does, and has."""
 
 
@@ -247,8 +251,13 @@ def decide(
         elif not stays:
             return Elsewhere(place)
         else:
-            return Continue(seconds, place) if failure.has_output else Wait(seconds, place)
+            return Continue(seconds, place) if failure.is_resumable else Wait(seconds, place)
     return _give_up(why, fault)
+
+
+def no_room(error: APIError) -> GiveUp:
+    """What to do about a failure after which whoever was to be asked has let nobody in."""
+    return _give_up("no_room", _FAULTS.get(outcome_of(error), "transient"))
 
 
 def outward(seconds: float, *, give_up: bool = False) -> float:
@@ -260,9 +269,8 @@ def _forbidden(failure: Failure, settings: RetrySettings) -> Why | None:
     """What stands against any further call."""
     if failure.has_output and not failure.is_resumable:
         return "output"
-    if failure.has_side_effects and not failure.has_output:
-        return "side_effects"
-    return "attempts" if failure.attempts >= settings.attempts else None
+    most = settings.resumes if failure.is_resumable else settings.attempts
+    return "attempts" if failure.attempts >= most else None
 
 
 def _ways(
@@ -270,14 +278,15 @@ def _ways(
 ) -> Iterator[tuple[float, RetryBudget, bool]]:
     """After how many seconds a further call could be made, at whose cost, and whether it stays; the better way first.
 
-    An upstream that says when it has room is waited for. Otherwise another one is better than any wait.
+    An upstream that says when it has room is waited for, and one that can resume is the only one. Otherwise another one
+    is better than any wait.
     """
-    said_when = failure.error.retry_after is not None
-    if wait is not None and said_when:
+    is_first = failure.error.retry_after is not None or failure.is_resumable
+    if wait is not None and is_first:
         yield wait, here, True
-    if elsewhere is not None and not failure.has_output:
+    if elsewhere is not None and not failure.is_resumable:
         yield 0.0, elsewhere, False
-    if wait is not None and not said_when:
+    if wait is not None and not is_first:
         yield wait, here, True
 
 
@@ -296,6 +305,6 @@ def _is_in_time(failure: Failure, wait: float) -> bool:
 
 
 def _give_up(why: Why, fault: Fault) -> GiveUp:
-    """A 429 that outlasted our attempts is passed on as it is: its Retry-After is the upstream's own."""
-    is_final = why in _FINAL and not (why == "attempts" and fault == "throttled")
+    """A 429 that is not for us to repeat is passed on as it is: its Retry-After is the upstream's own."""
+    is_final = why in _FINAL and (why == "budget" or fault != "throttled")
     return GiveUp(why, False if is_final else None)

@@ -11,22 +11,28 @@ normalised (NFKC), invisible characters left out, and whatever its case.
 **Stretches.** A text is judged in stretches while it is being written. A hit counts when it is one whatever stands
 before and after the stretch, so that `ass` is not found in `ass|ign`. What is held back of a text (`Rules.overlap`)
 is longer than any word; of a pattern, matches of up to `reach` characters are found however a text is cut.
+
+A text that comes whole, and is large, is cut into stretches here. The work is proportionate to it then, wherever its
+hits are, and no look takes long: one keeps the interpreter, so that nothing else happens in any thread.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from antiphon.policy.text import normal
+from antiphon.policy.text import MOST_UNCOUNTED, normal
 from antiphon.policy.verdict import CLEAN, Passage, Verdict
 
 __all__ = ["BUILT_IN", "REACH", "BadPattern", "Rules"]
 
 REACH: Final = 128
 """Characters of the longest match of a pattern that is found however a text is cut."""
+
+STRETCH: Final = 8
+"""How many times as long a stretch is as what it shares with the next one."""
 
 BUILT_IN: Final[Mapping[str, Sequence[str]]] = {
     "harassment": ("kill yourself", "go kill yourself", "nobody would miss you"),
@@ -67,13 +73,14 @@ def _search_for(expression: str) -> _Search:
     return jsonschema_rs.validator_for({"pattern": expression}, offline=True, pattern_options=options).is_valid
 
 
-def _word(word: str) -> str:
-    """A word as an expression, with its borders."""
-    pieces = normal(word).split()
-    escaped = r"\s+".join(_escaped(piece) for piece in pieces)
-    before = rf"(?:^|{_BORDER})" if _has_border(pieces[0][0]) else ""
-    after = rf"(?:$|{_BORDER})" if _has_border(pieces[-1][-1]) else ""
-    return f"{before}{escaped}{after}"
+def _words(words: Iterable[str]) -> str:
+    """Words as one expression. Those with the same borders share them: a border is a large automaton."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for pieces in (normal(word).split() for word in words):
+        before = rf"(?:^|{_BORDER})" if _has_border(pieces[0][0]) else ""
+        after = rf"(?:$|{_BORDER})" if _has_border(pieces[-1][-1]) else ""
+        alike.setdefault((before, after), []).append(r"\s+".join(map(_escaped, pieces)))
+    return "|".join(f"{before}(?:{'|'.join(some)}){after}" for (before, after), some in alike.items())
 
 
 def _escaped(piece: str) -> str:
@@ -105,24 +112,46 @@ class Rules:
         self._searches: list[tuple[str, _Search]] = []
         for category, some in listed.items():
             if some:
-                self._searches.append((category, _search_for(f"(?i)(?:{'|'.join(map(_word, some))})")))
+                self._searches.append((category, _search_for(_words(some))))
         for category, expressions in (patterns or {}).items():
             self._searches += [(category, _pattern(category, *numbered)) for numbered in enumerate(expressions)]
         lengths = [_length(word) for some in listed.values() for word in some]
         longest = max([*lengths, reach if any((patterns or {}).values()) else 0, 0])
         self.overlap = longest + 2 if longest else 0
         """Characters that are held back of a text that goes on: the longest hit, and one on each side of it."""
+        self._shared = self.overlap + MOST_UNCOUNTED
+        """Characters that two stretches have in common."""
 
     def judge(self, passages: Sequence[Passage]) -> Verdict:
         """What is found in some passages; the place is that of the first hit in the first passage that has one."""
         for index, passage in enumerate(passages):
-            text = normal(passage.text)
-            found = [(category, search) for category, search in self._searches if _holds(search, text, passage)]
-            if found:
-                categories = frozenset(category for category, _ in found)
-                start = min(_place(search, passage) for _, search in found)
-                return Verdict(categories, dict.fromkeys(categories, 1.0), at=(index, start))
+            categories: set[str] = set()
+            at = 0
+            for start, stretch in self._stretches(passage):
+                found = self._found(stretch, categories)
+                if found and not categories:
+                    at = start + min(_place(search, stretch) for _, search in found)
+                categories.update(category for category, _ in found)
+            if categories:
+                return Verdict(frozenset(categories), dict.fromkeys(categories, 1.0), at=(index, at))
         return CLEAN
+
+    def _found(self, stretch: Passage, known: Collection[str]) -> list[tuple[str, _Search]]:
+        """What has a hit in a stretch, but for the categories that are known."""
+        text = normal(stretch.text)
+        return [each for each in self._searches if each[0] not in known and _holds(each[1], text, stretch)]
+
+    def _stretches(self, passage: Passage) -> Iterable[tuple[int, Passage]]:
+        """A passage as stretches that overlap, each with its place in it."""
+        size = STRETCH * self._shared
+        return ((0, passage),) if len(passage.text) <= size else _cut(passage, size, self._shared)
+
+
+def _cut(passage: Passage, size: int, shared: int) -> Iterator[tuple[int, Passage]]:
+    text, begins, ends = passage.text, passage.begins, passage.ends
+    for start in range(0, len(text) - shared, size - shared):
+        end = start + size
+        yield start, Passage(text[start:end], begins and start == 0, ends and end >= len(text))
 
 
 def _pattern(category: str, index: int, expression: str) -> _Search:

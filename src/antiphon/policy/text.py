@@ -27,7 +27,7 @@ MOST_UNCOUNTED: Final = 4096
 def normal(text: str) -> str:
     """A text as words and patterns are compared with it: NFKC, case folded, without what nobody sees."""
     if text.isascii():
-        return text
+        return text.lower()
     shown = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
     return _SURROGATES.sub("\ufffd", shown.casefold())
 

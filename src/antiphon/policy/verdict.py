@@ -7,10 +7,23 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from antiphon.turn.input import Turn
+from antiphon.turn.trace import Trace
 from antiphon.wire.moderation import CATEGORIES, Modality, ModerationError, ModerationResult
 from antiphon.wire.moderations import ModerationVerdict
 
-__all__ = ["CLEAN", "Passage", "Told", "Verdict", "merged", "result_of", "together", "verdict_of"]
+__all__ = [
+    "CLEAN",
+    "Account",
+    "Passage",
+    "Told",
+    "Verdict",
+    "account_of",
+    "merged",
+    "result_of",
+    "together",
+    "verdict_of",
+]
 
 
 Told: TypeAlias = ModerationResult | ModerationError
@@ -23,6 +36,20 @@ class Passage(msgspec.Struct, frozen=True):
     text: str
     begins: bool = True
     ends: bool = True
+
+
+class Account(msgspec.Struct, frozen=True):
+    """On whose account something is judged: who asks a model for that has it noted, paid and bounded there."""
+
+    project: str = "default"
+    deadline: float | None = None
+    """When the verdict is of no use any more, by the monotonic clock."""
+    trace: Trace = msgspec.field(default_factory=Trace)
+
+
+def account_of(turn: Turn) -> Account:
+    """The account of a turn whose input or output is judged."""
+    return Account(turn.project, turn.deadline, turn.trace)
 
 
 class Verdict(msgspec.Struct, frozen=True):

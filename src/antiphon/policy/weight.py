@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from antiphon.tokens import estimate
+import msgspec
 
-__all__ = ["AN_ITEM", "IMAGE", "Count", "tokens_in"]
+from antiphon.tokens import estimate
+from antiphon.turn.input import Turn
+from antiphon.wire.response import Usage
+from antiphon.wire.struct import encode
+
+__all__ = ["AN_ITEM", "IMAGE", "Count", "estimated", "size_of", "tokens_in"]
 
 Count: TypeAlias = Callable[[str], int]
 """A tokenizer: how many tokens a text has."""
@@ -41,3 +46,18 @@ def tokens_in(value: Any, count: Count) -> int:
         case dict():
             return sum(tokens_in(inner, count) for key, inner in value.items() if key not in _NO_WORDS)
     return 0
+
+
+def size_of(text: str) -> int:
+    """About the bytes of a text in UTF-8, for `antiphon.tokens.estimate`; it costs no more than asking for a length."""
+    return len(text) if text.isascii() else 2 * len(text)
+
+
+def estimated(turn: Turn, said: int) -> Usage:
+    """What a turn has used whose upstream told nobody. `said` is the `size_of` what it said."""
+    request, items = turn.request, msgspec.json.decode(encode(turn.items))
+    asked = AN_ITEM * len(items) + tokens_in(items, lambda text: estimate(size_of(text)))
+    asked += estimate(size_of(request.instructions or ""))
+    asked += estimate(len(encode(request.tools))) if request.tools else 0
+    answered = estimate(said)
+    return Usage(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)

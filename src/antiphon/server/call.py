@@ -8,7 +8,8 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -29,6 +30,8 @@ from antiphon.wire.errors import (
 from antiphon.wire.struct import encode
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 JSON = b"application/json"
 Header = tuple[bytes, bytes]
@@ -217,6 +220,22 @@ class Call:
         """Return when the client has gone."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of work that only this client wants: when it leaves, the work ends. Raises ClientLeft then.
+
+        What observers are told of the work comes before what they are told of the request.
+        """
+        working, watcher = asyncio.create_task(work), asyncio.create_task(self.left())
+        try:
+            await asyncio.wait((working, watcher), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientLeft
+            return working.result()
+        finally:
+            watcher.cancel()
+            working.cancel()
+            await asyncio.wait((working,))
 
     # The answer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from antiphon.policy.verdict import CLEAN, Passage, Verdict
+from antiphon.policy.verdict import CLEAN, Account, Passage, Verdict
 from antiphon.wire.errors import APIError
 
 
@@ -21,13 +21,18 @@ class ScriptedModerator:
         self.images: list[str] = []
         self.failure: APIError | None = None
         """What it fails with, if it does."""
+        self.accounts: list[Account | None] = []
+        """On whose account each question was asked."""
         self.gate: asyncio.Event | None = None
         """What it waits for before it answers."""
         self.open = 0
         """Questions that are being answered now."""
 
-    async def judge(self, passages: Sequence[Passage], images: Sequence[str] = ()) -> Verdict:
+    async def judge(
+        self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
+    ) -> Verdict:
         """Judge by the word."""
+        self.accounts.append(account)
         texts = [passage.text for passage in passages]
         self.asked.append(texts)
         self.images += images

@@ -1,16 +1,16 @@
-"""Deltas as bytes: how an answer is kept that may be said again.
+"""Answers as bytes: how deltas are kept that may be said again.
 
-    data   = encode_deltas(deltas)
-    deltas = decode_deltas(data)                # raises Unreadable for anything that `encode_deltas` did not write
+    data   = encode_answer(answer)
+    answer = decode_answer(data)                # raises Unreadable for anything that `encode_answer` did not write
 
-The bytes are a version, a checksum, and a JSON array. A delta is an array too: its tag, then its fields in the order of
-their declaration, without those at the end that say nothing. Items, annotations and log probabilities come back as the
-structs that they were.
+The bytes are a version, a checksum, and a JSON array: who answered, and the deltas. A delta is an array too: its tag,
+then its fields in the order of their declaration, without those at the end that say nothing. Items, annotations and log
+probabilities come back as the structs that they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 from zlib import crc32
 
@@ -42,7 +42,7 @@ from antiphon.wire.items import ShellOutput, keep_item
 from antiphon.wire.response import Usage as UsageFigures
 from antiphon.wire.struct import encode
 
-__all__ = ["TAGS", "Unreadable", "decode_deltas", "encode_deltas"]
+__all__ = ["TAGS", "VERSION", "Answer", "Unreadable", "decode_answer", "encode_answer"]
 
 TAGS: Final[dict[str, type[Delta]]] = {
     "text": Text,
@@ -67,34 +67,44 @@ TAGS: Final[dict[str, type[Delta]]] = {
 
 _TAG_OF: Final = {kind: tag for tag, kind in TAGS.items()}
 
-VERSION: Final = b"\x01"
+VERSION: Final = b"\x02"
 """Rises when the bytes mean something else; what an older version wrote is unreadable then."""
 
 _HEAD: Final = len(VERSION) + 4
 
 
 class Unreadable(ValueError):
-    """Bytes that are no deltas: damaged, or written by another version."""
+    """Bytes that are no answer: damaged, or written by another version."""
 
 
-def encode_deltas(deltas: Iterable[Delta]) -> bytes:
-    """Deltas as bytes."""
-    payload = encode([_row(delta) for delta in deltas])
+class Answer(msgspec.Struct):
+    """What was said, and who said it."""
+
+    deltas: list[Delta]
+    upstream: str
+    """As in `antiphon.turn.trace.Attempt`; empty for a backend that is asked without attempts."""
+    model: str
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """An answer as bytes."""
+    payload = encode([answer.upstream, answer.model, [_row(delta) for delta in answer.deltas]])
     return VERSION + crc32(payload).to_bytes(4, "big") + payload
 
 
-def decode_deltas(data: bytes) -> list[Delta]:
-    """Bytes as the deltas that they were. Raises Unreadable."""
+def decode_answer(data: bytes) -> Answer:
+    """Bytes as the answer that they were. Raises Unreadable."""
     payload = data[_HEAD:]
     if data[:_HEAD] != VERSION + crc32(payload).to_bytes(4, "big"):
         raise Unreadable("the checksum or the version is another")
     try:
-        return [_delta(row) for row in _ROWS.decode(payload)]
+        upstream, model, rows = _PAYLOAD.decode(payload)
+        return Answer([_delta(row) for row in rows], upstream, model)
     except (msgspec.DecodeError, InvalidRequest, LookupError, TypeError) as error:
         raise Unreadable(str(error)) from error
 
 
-_ROWS: Final = msgspec.json.Decoder(list[list[Any]])
+_PAYLOAD: Final = msgspec.json.Decoder(tuple[str, str, list[list[Any]]])
 
 
 def _row(delta: Delta) -> list[Any]:

@@ -11,7 +11,7 @@ instructions nor its settings. Every call that the client must answer needs its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -21,7 +21,7 @@ from antiphon.turn.trace import Trace
 from antiphon.turn.writers import row
 from antiphon.wire import items as wire
 from antiphon.wire.content import InputText, OutputText
-from antiphon.wire.errors import InvalidRequest, NotFound
+from antiphon.wire.errors import APIError, InvalidRequest, NotFound
 from antiphon.wire.items import Item
 from antiphon.wire.moderation import ModerationError, ModerationResult
 from antiphon.wire.request import CreateResponse
@@ -29,6 +29,15 @@ from antiphon.wire.struct import Opaque, type_of
 
 CacheUse: TypeAlias = Literal["use", "refresh", "off"]
 """`refresh`: a new answer is wanted, and may be kept for others. `off`: nothing is looked up, kept or shared."""
+
+GoOn: TypeAlias = Callable[[APIError, int], Awaitable[bool]]
+"""Asked by a backend that can take up its answer where the connection broke: waits as long as is wise, and says whether
+it may. It is told what broke, and how many connections did so since anything new was heard."""
+
+
+async def stay(error: APIError, failed: int) -> bool:  # noqa: ARG001 - a GoOn
+    """Nobody is there to decide: what broke is broken."""
+    return False
 
 
 class Moderated(msgspec.Struct):
@@ -60,6 +69,7 @@ class Turn(msgspec.Struct):
     trace: Trace = msgspec.field(default_factory=Trace)
     cache: CacheUse = "use"
     """What the response cache may do for it, if there is one."""
+    go_on: GoOn = stay
 
 
 def effective(given: str | Sequence[Item], new_id: Callable[[str], str]) -> list[Item]:

@@ -8,17 +8,19 @@ Nothing is told for a delta.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import reduce
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
 
 from antiphon.turn.trace import Attempt, Outcome, Trace
+from antiphon.turn.usage import added
 from antiphon.wire.response import Usage
 
 __all__ = ["Answered", "Began", "Operation", "Report"]
 
-Operation: TypeAlias = Literal["response", "embeddings"]
+Operation: TypeAlias = Literal["response", "embeddings", "moderation"]
 
 
 class Began(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,13 +75,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     """Their `began` counts from the beginning of the work."""
     cache: Literal["", "miss", "hit", "shared"] = ""
-    unpaid: Usage | None = None
-    """What of the usage cost nothing, because the response cache answered."""
+    reused: tuple[Attempt, ...] = ()
+    """Attempts that others have paid for, and that the response cache answered with."""
     tokens_saved: int = 0
     cost: Decimal | None = None
     """In US dollars; None where no price is known."""
     saved: Decimal | None = None
     """What the unpaid usage would have cost."""
+
+    @property
+    def unpaid(self) -> Usage | None:
+        """What of the usage cost nothing, because the response cache answered."""
+        usages = [one.usage for one in self.reused if one.usage is not None]
+        return reduce(added, usages) if usages else None
 
     @property
     def retries(self) -> int:
@@ -92,6 +100,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return sum(not _same_place(before, after) for before, after in self._pairs())
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether the tokens of an attempt, and so the cost, are an estimate."""
+        return any(attempt.is_estimated for attempt in self.attempts)
+
+    @property
     def token_time(self) -> float | None:
         """Seconds that each output token took after the first; None where that cannot be told."""
         tokens = self.usage.output_tokens if self.usage is not None else 0
@@ -100,8 +113,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return (self.took - self.first_token) / (tokens - 1)
 
     def _pairs(self) -> list[tuple[Attempt, Attempt]]:
-        """Each attempt but the first, with the one before it. One that ran beside another followed none."""
-        row = [attempt for attempt in self.attempts if not attempt.is_hedge]
+        """Each attempt but the first, with the one before it. One that ran beside another, or judges, followed none."""
+        row = [attempt for attempt in self.attempts if not (attempt.is_hedge or attempt.judges)]
         return list(pairwise(row))
 
 

@@ -6,6 +6,7 @@ Observers get it when the response is over. Times are monotonic, in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -31,9 +32,20 @@ class Attempt(msgspec.Struct):
     code: str | None = None
     """The code of the error that ended it."""
     usage: Usage | None = None
-    """What its upstream reported, or what was counted."""
+    """What its upstream reported, or what was counted. None: it failed before it said anything."""
+    is_estimated: bool = False
+    """Whether the usage is an estimate, because the upstream told none: it was stopped, or it broke off."""
     is_hedge: bool = False
     """Whether it ran beside another, to be faster."""
+    judges: bool = False
+    """Whether a moderator made it: its words are no part of the answer."""
+
+
+def served_by(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt whose words are the answer; where none is, the last."""
+    made = [one for one in attempts if not one.judges]
+    answers = (one for one in reversed(made) if one.outcome not in ("failed", "cancelled"))
+    return next(answers, made[-1] if made else None)
 
 
 class Trace(msgspec.Struct):
@@ -51,13 +63,17 @@ class Trace(msgspec.Struct):
     cache: Literal["", "miss", "hit", "shared"] = ""
     """What the response cache did; `shared`: the answer to an equal request of the same moment was followed.
     Of several turns the one that cost most counts: a miss before what was shared, and that before a hit."""
-    unpaid: Usage | None = None
-    """What of the response's usage cost nothing, because another request had paid for it: all of it where `cache` is
-    `hit` or `shared`; a part where only some of several turns were answered so."""
+    reused: list[Attempt] = []
+    """Attempts that another request has made and paid for, and whose words were said again here: in all turns where
+    `cache` is `hit` or `shared`; in some of several where it is `miss`. Their usage cost nothing here."""
     tokens_saved: int = 0
     """Input tokens that were left out of the context, estimated."""
     notes: list[str] = []
     """What was done to the request on its way, in words for people: the value of a header."""
+
+    def aside(self) -> Trace:
+        """A trace for what is asked beside the response: of all that happens there only the attempts are noted here."""
+        return Trace(request_id=self.request_id, traceparent=self.traceparent, began=self.began, attempts=self.attempts)
 
     @property
     def headers(self) -> dict[str, str]:

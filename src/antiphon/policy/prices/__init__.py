@@ -11,7 +11,7 @@ tells the time: prices are dated, and a request costs what held when it was made
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -47,12 +47,13 @@ class Prices:
         """The published prices, and those of a file above them. Raises PricesError."""
         return cls(file.read(own) if own else None)
 
-    def preload(self) -> None:
-        """Read the published prices now, which takes about 0.1 s; else the first model that needs them does it.
+    def preload(self, upstreams: Iterable[str]) -> None:
+        """Read the published prices now, if there may be any for one of these addresses; it takes about 0.1 s.
 
-        May be called from a thread.
+        Else the first model that needs them does it. May be called from a thread.
         """
-        published.preload()
+        if not all(published.is_local(upstream) for upstream in upstreams):
+            published.preload()
 
     def price_of(
         self,

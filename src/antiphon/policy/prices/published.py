@@ -23,7 +23,7 @@ from antiphon.policy.prices.terms import EXACT, FREE, STANDARD, ZERO, Price, Rat
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
-__all__ = ["find", "preload", "price_of"]
+__all__ = ["find", "is_local", "preload", "price_of"]
 
 _TERM: Final = {
     "input": "input_mtok",
@@ -44,7 +44,7 @@ def preload() -> None:
 
 def price_of(model: str, upstream: str | None, at: datetime, service_tier: str | None) -> Price | None:
     """What is published for a model where it runs. None if nothing is."""
-    if len(model) > _LONGEST or (upstream and _is_local(upstream)):
+    if len(model) > _LONGEST or (upstream and is_local(upstream)):
         return None
     found = find(model, upstream)
     return None if found is None else _price(*found, at, service_tier)
@@ -88,7 +88,7 @@ def _by_model(model: str) -> Provider | None:
     return next((known for known in _providers() if known.model_match and known.model_match.is_match(model)), None)
 
 
-def _is_local(upstream: str) -> bool:
+def is_local(upstream: str) -> bool:
     """Whether it is surely nobody's who publishes prices: this machine, or an address of a private network."""
     host = urlsplit(address_of(upstream) or "").hostname or ""
     try:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from antiphon.server.call import Call, ClientLeft
+from antiphon.server.call import Call
+from antiphon.server.routes.responses import PROJECT
 from antiphon.wire.moderations import decode_moderation
 from antiphon.wire.struct import encode
 
@@ -12,14 +11,5 @@ from antiphon.wire.struct import encode
 async def create(call: Call) -> None:
     """POST /v1/moderations. When the client leaves, the moderator is left too."""
     request = decode_moderation(await call.json())
-    judging = asyncio.create_task(call.engine.moderation.classify(request))
-    watcher = asyncio.create_task(call.left())
-    try:
-        await asyncio.wait((judging, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if not judging.done():
-            raise ClientLeft
-        answer = judging.result()
-    finally:
-        watcher.cancel()
-        judging.cancel()
+    answer = await call.while_there(call.engine.moderations.create(PROJECT, request, call.trace()))
     await call.answer(encode(answer))

@@ -9,11 +9,11 @@ from typing import get_args
 
 from antiphon.engine.engine import show
 from antiphon.engine.run import Run
-from antiphon.server.call import Call, Header, flag, one_of, whole_number
+from antiphon.server.call import Call, ClientLeft, Header, flag, one_of, whole_number
 from antiphon.server.sse import Streams
 from antiphon.turn.include import visible_items
 from antiphon.turn.input import CacheUse
-from antiphon.wire.errors import InvalidRequest
+from antiphon.wire.errors import APIError, InvalidRequest
 from antiphon.wire.items import Item
 from antiphon.wire.request import Include, decode_count, decode_create
 from antiphon.wire.response import InputTokens, ItemList, ResponseDeleted
@@ -35,24 +35,19 @@ class Responses:
         engine = call.engine
         request = decode_create(await call.json(), pass_through=engine.catalog.pass_through)
         run = await engine.create(PROJECT, request, call.trace(), cache_use(call))
-        call.work, call.background = run.turn.response_id, request.background
+        call.work = run.turn.response_id
         if run.left_out:
             call.extra.append((b"x-antiphon-tools-left-out", named(run.left_out)))
         if request.stream:
             await self._stream_new(call, run)
         elif request.background:
-            await call.answer(show(run.machine.fold.response(), request.include))
+            await self._answer_begun(call, run)
         else:
             await self._answer_whole(call, run)
 
     async def _stream_new(self, call: Call, run: Run) -> None:
-        watcher = _watch_leaving(call, run)
-        await asyncio.wait((run.opened, watcher), return_when=asyncio.FIRST_COMPLETED)
-        if watcher.done():
+        if not await _opened(call, run):
             return
-        watcher.cancel()
-        if error := run.opened.exception():
-            raise error
         call.extra += told(run)
         options = run.turn.request.stream_options
         asked = options.include_obfuscation if options is not None else None
@@ -63,10 +58,20 @@ class Responses:
             obfuscate=call.options.obfuscation if asked is None else asked,
         )
 
+    async def _answer_begun(self, call: Call, run: Run) -> None:
+        """Answer for a response in the background, when it is stored."""
+        if await _opened(call, run):
+            call.background = True
+            await call.answer(show(run.machine.fold.response(), run.turn.request.include))
+
     async def _answer_whole(self, call: Call, run: Run) -> None:
         watcher = _watch_leaving(call, run)
         try:
             response = await run.result()
+        except APIError:
+            if watcher.done():
+                raise ClientLeft from None
+            raise
         finally:
             watcher.cancel()
         call.extra += told(run)
@@ -109,8 +114,20 @@ class Responses:
         await call.answer(encode(InputTokens(input_tokens=await call.engine.count(PROJECT, request))))
 
 
+async def _opened(call: Call, run: Run) -> bool:
+    """Wait until a response exists; False if its client left before. Raises the error of a refusal."""
+    watcher = _watch_leaving(call, run)
+    await asyncio.wait((run.opened, watcher), return_when=asyncio.FIRST_COMPLETED)
+    if watcher.done():
+        return False
+    watcher.cancel()
+    if error := run.opened.exception():
+        raise error
+    return True
+
+
 def _watch_leaving(call: Call, run: Run) -> asyncio.Task[None]:
-    """A task that stops a foreground run when its client leaves before the answer has begun."""
+    """A task that says so when the client of a run leaves before the answer has begun."""
     watcher = asyncio.create_task(call.left())
     watcher.add_done_callback(lambda done: None if done.cancelled() else call.engine.left(run))
     return watcher
