@@ -102,6 +102,8 @@ class Choice(msgspec.Struct):
     """Seconds that a foreground response may take in all; 0: as long as it likes."""
     background_total: float = 0.0
     """The same for a background one."""
+    upstream: str = ""
+    """Where it goes first, as attempts tell it (`antiphon.turn.trace`); empty for a model that makes none."""
 
 
 class Embedder(Protocol):

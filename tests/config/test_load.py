@@ -349,6 +349,30 @@ MISTAKES = {
         "[hedging]\nleast = 600",
         "hedging.least: 600 is more than most, 500",
     ),
+    "hedging where nobody hedges": (
+        CHAT + "[hedging]\nshare = 0.1",
+        "hedging.share: it counts for models with hedging = true, and there is none",
+    ),
+    "a ratio of slow calls where none is slow": (
+        "[breaker]\nslow_ratio = 0.5",
+        "breaker.slow_ratio: it counts where slow_after says what is slow, and it is not set",
+    ),
+    "a wait that is longer than the longest": (
+        "[retry]\nbase = 10",
+        "retry.base: 10.0 is more than longest, 8.0",
+    ),
+    "a wait after a 429 that is longer than the longest": (
+        "[retry]\nthrottled_base = 2\nlongest = 1",
+        "retry.throttled_base: 2.0 is more than longest, 1.0",
+    ),
+    "a breaker that opens for longer than the longest": (
+        "[breaker]\nopen_for = 500",
+        "breaker.open_for: 500.0 is more than longest, 300.0",
+    ),
+    "a route to every other name": (
+        '[models.r]\nbackend = "route"\nmodels = ["*"]\n[models."*"]\nbackend = "rehearsal"',
+        'models."r".models[0]: "*" stands for every other name, and is no model itself; name the models',
+    ),
     "a retry that no budget can pay": (
         "[retry]\nbucket = 10",
         "retry.transient_cost: 14 is more than bucket, 10",
@@ -384,6 +408,19 @@ def test_a_mistake_in_the_file_is_told_with_its_place_and_its_reason(tmp_path, t
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     assert str(caught.value) == f"antiphon.toml: {message}"
+
+
+SENSIBLE = {
+    "a longest wait below the usual first one": "[retry]\nlongest = 0.05\n[breaker]\nlongest = 3",
+    "hedging where one model hedges": CHAT + "hedging = true\n[hedging]\nshare = 0.1",
+    "what is slow, and how much of it": "[breaker]\nslow_after = 5\nslow_ratio = 0.5",
+    "a cache that is switched off": "[cache]\nttl = 5",
+}
+
+
+@pytest.mark.parametrize("text", SENSIBLE.values(), ids=SENSIBLE)
+def test_what_makes_sense_is_not_refused(tmp_path, text):
+    assert read(tmp_path, text).source
 
 
 ADDRESSES = {

@@ -58,6 +58,38 @@ async def test_the_upstreams_name_is_the_same_unless_it_is_configured():
     assert models.choose("o9").model.name == "o9"
 
 
+async def test_where_attempts_go_first_is_known_of_each_name_and_of_what_is_asked_without_any_that_it_makes_none():
+    at = "http://127.0.0.1:9/v1"
+    models = Models(
+        {
+            "one": chat(f"{at}/"),
+            "limited": RehearsalSettings(backend="rehearsal", max_concurrency=1),
+            "route": RouteSettings(backend="route", models=("one", "rehearsal")),
+            "other": RouteSettings(backend="route", models=("rehearsal", "one")),
+        }
+    )
+    assert {name: models.choose(name).upstream for name in models.names()} == {
+        "one": at,
+        "limited": "rehearsal:limited",
+        "route": at,
+        "other": "rehearsal:rehearsal",
+        "rehearsal": "",
+    }
+
+
+async def test_a_route_to_the_cheapest_warns_at_the_start_of_what_has_no_price(caplog):
+    settings = {
+        "unknown": chat(),
+        "known": chat("https://api.openai.com/v1", model="gpt-4o-mini"),
+        "route": RouteSettings(backend="route", models=("unknown", "known", "rehearsal"), order="cheapest"),
+        "quiet": RouteSettings(backend="route", models=("unknown", "rehearsal")),
+    }
+    Models(settings)
+    assert [record.getMessage() for record in caplog.records] == [
+        "route asks the cheapest first, and 'unknown' last: its price is not known"
+    ]
+
+
 async def test_a_star_is_no_name_of_its_own():
     assert Models({"*": chat()}).choose("*").model.name == "*"
     assert Models({"*": chat()}).names() == ["rehearsal"]

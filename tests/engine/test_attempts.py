@@ -23,7 +23,7 @@ from antiphon.wire.errors import (
 from antiphon.wire.items import CodeInterpreterCall, Message
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import Usage as Figures
-from tests.engine.attempts_stage import CUT, DOWN, Plays, Scene, settle, texts
+from tests.engine.attempts_stage import CUT, DOWN, TOUCHY, Plays, Scene, a_turn, leave, settle, texts
 from tests.engine.stage import create, events_of, read, stage, text_of
 from tests.support import grammar
 
@@ -119,6 +119,54 @@ async def test_an_open_breaker_is_passed_over_and_when_all_are_open_it_is_a_503_
     assert isinstance(error, Unavailable)
     assert (error.code, error.retry_after) == ("upstream_down", 30)
     scene.nothing_is_held()
+
+
+async def test_an_upstream_that_asked_for_a_pause_is_a_429_with_the_time_that_is_left():
+    scene = Scene(Plays([RateLimited("Wait.", retry_after=60)]))
+    await scene.ask()
+    await scene.clock.advance(20)
+    _, error = await scene.ask()
+    assert len(scene.models[0].turns) == 1
+    assert isinstance(error, RateLimited)
+    assert (error.status, error.code, error.retry_after) == (429, "rate_limit_exceeded", 40)
+
+
+async def test_a_pause_of_hours_is_told_as_the_longest_one_that_clients_wait_for():
+    scene = Scene(Plays([RateLimited("Wait.", retry_after=3000)]))
+    await scene.ask()
+    _, error = await scene.ask()
+    assert (error.status, error.retry_after) == (429, 120)
+
+
+@pytest.mark.parametrize(
+    ("others", "words", "code"),
+    [
+        ("throttled", "asked for fewer requests", "rate_limit_exceeded"),
+        ("open", "none of its upstreams can be asked", "upstream_down"),
+        ("forced_open", "none of its upstreams can be asked", "upstream_down"),
+    ],
+)
+async def test_why_nobody_can_be_asked_is_told_as_it_is(others, words, code):
+    scene = Scene(Plays([RateLimited("Wait.", retry_after=60)]), Plays(said("Two.")), breaker=TOUCHY)
+    second = scene.lines[1].breaker
+    match others:
+        case "throttled":
+            second.record(second.admit(0), "throttled", 0, 30)
+        case "open":
+            scene.take_out(1)
+        case "forced_open":
+            second.force_open(0)
+    scene.lines[0].breaker.record(scene.lines[0].breaker.admit(0), "throttled", 0, 60)
+    _, error = await scene.ask()
+    assert (error.code, words in error.message, "failed" in error.message) == (code, True, False)
+    assert error.retry_after == {"throttled": 30, "open": 5, "forced_open": 30}[others]
+
+
+async def test_what_an_operator_took_out_has_not_failed():
+    scene = Scene(Plays(said("Never.")))
+    scene.lines[0].breaker.force_open(0)
+    _, error = await scene.ask()
+    assert (error.code, "failed" in error.message) == ("upstream_down", False)
 
 
 async def test_a_breaker_that_opens_on_the_way_does_not_hide_why_the_last_attempt_failed():
@@ -220,6 +268,41 @@ async def test_rule_16_time_in_the_queue_is_noted_and_ends_with_the_deadline():
     assert turn.trace.queued == 5
     first.cancel()
     await asyncio.wait([first])
+    scene.nothing_is_held()
+
+
+def in_background(**fields):
+    return a_turn(request=CreateResponse(input="Hi", background=True), **fields)
+
+
+async def test_rule_16_what_was_accepted_for_the_background_waits_for_a_place_however_many_do():
+    gate = asyncio.Event()
+    scene = Scene(Plays([gate, *said("Hello.")]), queue=AdmissionSettings(limit=1, queue=1))
+    tasks = [asyncio.create_task(scene.hear(in_background(), [])) for _ in range(5)]
+    await settle()
+    assert (scene.lines[0].queue.admission.running, scene.lines[0].queue.admission.waiting) == (1, 4)
+    gate.set()
+    await asyncio.gather(*tasks)
+    scene.nothing_is_held()
+
+
+async def test_rule_16_in_a_route_it_goes_elsewhere_first_and_waits_at_the_last():
+    gate = asyncio.Event()
+    scene = Scene(Plays([gate, *said("One.")]), Plays([gate, *said("Two.")]), queue=AdmissionSettings(limit=1, queue=0))
+    tasks = [asyncio.create_task(scene.hear(in_background(), [])) for _ in range(4)]
+    await settle()
+    assert [line.queue.admission.running for line in scene.lines] == [1, 1]
+    assert [line.queue.admission.waiting for line in scene.lines] == [0, 2]
+    gate.set()
+    await asyncio.gather(*tasks)
+    scene.nothing_is_held()
+
+
+async def test_rule_16_what_waits_for_the_background_leaves_the_queue_when_it_is_cancelled():
+    scene = Scene(Plays([asyncio.Event()]), queue=AdmissionSettings(limit=1, queue=0))
+    tasks = [asyncio.create_task(scene.hear(in_background(), [])) for _ in range(3)]
+    await settle()
+    await leave(*tasks)
     scene.nothing_is_held()
 
 
@@ -465,6 +548,21 @@ async def test_who_leaves_while_an_upstream_waits_to_go_on_gives_everything_back
     scene = Scene(Resumable(40))
     await leave_after_the_first_words(scene, Turn(request=CreateResponse(input="Hi"), items=[]))
     assert scene.clock.waiting == []
+    scene.nothing_is_held()
+
+
+async def test_each_model_of_a_route_gets_its_turn_however_many_there_are():
+    scene = Scene(Plays([DOWN]), Plays([DOWN]), Plays([DOWN]), Plays(said("Four.")))
+    heard, error = await scene.ask()
+    assert (texts(heard), error) == ("Four.", None)
+    scene.nothing_is_held()
+
+
+async def test_nor_does_one_that_asks_to_wait_use_up_the_turn_of_another():
+    scene = Scene(Plays([RateLimited("Wait.", retry_after=1)]), Plays(said("Two.")))
+    heard, error = await scene.ask()
+    assert (texts(heard), error) == ("Two.", None)
+    assert [len(model.turns) for model in scene.models] == [2, 1]
     scene.nothing_is_held()
 
 

@@ -91,19 +91,27 @@ async def test_a_second_call_that_its_breaker_does_not_let_through_leaves_no_tra
 async def test_nor_does_one_that_has_to_wait_for_its_upstream_to_be_used_again_step_by_step():
     ramps = BreakerSettings(connect_failures=1, open_for=5, jitter=0, successes=1, ramp=60)
     scene = hedged(
-        Takes(3, words="First."), Takes(0), breaker=ramps, queue=AdmissionSettings(limit=2), random=lambda: 0.99
+        Takes(3, words="First."),
+        Takes(0, words="Second."),
+        breaker=ramps,
+        hedging=HedgeSettings(least=1, share=0.5, percentile=0.01),
+        queue=AdmissionSettings(limit=2),
+        random=lambda: 0.99,
     )
+    await scene.ask()
     breaker = scene.lines[1].breaker
     scene.take_out(1)
     await scene.clock.advance(5)
-    breaker.record(breaker.admit(5), "success", 5)
+    breaker.record(breaker.admit(8), "success", 8)
     assert breaker.state == "closed"
-    running = breaker.admit(5)
+    running = breaker.admit(8)
     turn = a_turn()
     heard, _ = await scene.ask(turn)
     assert (texts(heard), len(turn.trace.attempts)) == ("First.", 1)
-    breaker.record(running, "success", 8)
+    breaker.record(running, "success", 11)
     scene.nothing_is_held()
+    heard, _ = await scene.ask()  # it was not counted either
+    assert texts(heard) == "Second."
 
 
 async def test_how_long_a_first_call_waited_that_lost_is_remembered():

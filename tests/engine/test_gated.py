@@ -9,15 +9,17 @@ import pytest
 
 from antiphon.engine.gated import MOST_HELD, Gated
 from antiphon.engine.moderation import Moderation, ModerationPolicy
+from antiphon.policy.verdict import CLEAN
 from antiphon.testing import ScriptedModel, ScriptedModerator, ScriptedTool, said
 from antiphon.turn.deltas import Arguments, Finished, ItemDone, ItemStarted, Reasoning, Text, Usage
 from antiphon.turn.input import Turn
 from antiphon.wire.content import OutputText
-from antiphon.wire.errors import InvalidRequest, Unavailable
+from antiphon.wire.errors import InvalidRequest, RateLimited, Unavailable, UpstreamMalformed
 from antiphon.wire.items import FunctionCall, Message
 from antiphon.wire.request import decode_create
 from antiphon.wire.response import Usage as Figures
 from tests.engine.stage import bytes_of, crash, create, events_of, read, retrieve, stage, text_of
+from tests.stores.disk import rows
 from tests.support import sdk_oracle
 from tests.support.moderated import PHRASE, Behind, house
 
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 BLOCK = {"model": "house", "policy": {"input": {"mode": "block"}, "output": {"mode": "block"}}}
 TEXT = f"Well, this is a {PHRASE}, is it not?"
+REFUSAL = RateLimited("Not now.", retry_after=7)
 
 
 def staged(tmp_path, model: ScriptedModel, moderation: Moderation, **options: Any):
@@ -107,6 +110,28 @@ async def test_what_was_held_when_the_upstream_failed_is_judged_and_told(tmp_pat
     async with staged(tmp_path, model, house(output="block")) as engine:
         response = await (await create(engine)).result()
     assert (response.status, response.output[0].content[0].text) == ("failed", "some words")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("moderation", [house(output="block"), house(output="score"), slow()[1]])
+@pytest.mark.parametrize(("script", "error"), [([REFUSAL], RateLimited), ([], UpstreamMalformed)])
+async def test_a_refusal_of_the_upstream_is_an_error_of_the_request_behind_a_gate_too(
+    tmp_path, moderation, stream, script, error
+):
+    async with staged(tmp_path, ScriptedModel(script), moderation) as engine:
+        run = await create(engine, stream=stream)
+        with pytest.raises(error) as refused:
+            await run.result()
+        assert refused.value.retry_after == (7 if error is RateLimited else None)
+        assert not run.exists
+    assert rows(tmp_path, "SELECT id FROM responses") == []
+
+
+async def test_an_upstream_that_has_accepted_ends_the_hold_before_it_says_a_word(tmp_path):
+    async with staged(tmp_path, ScriptedModel([[], asyncio.Event()]), house(output="block")) as engine:
+        run = await create(engine)
+        await settle()
+        assert run.exists
 
 
 async def test_without_a_policy_there_is_no_gate():
@@ -242,6 +267,85 @@ async def test_a_score_holds_nothing_back_and_stands_in_the_response(tmp_path):
     assert response["moderation"]["output"]["model"] == "house"
     assert sdk_oracle.validate_response(response) == []
     assert model.turns[0].request.moderation is None
+
+
+class Selective(ScriptedModerator):
+    """A moderator that never answers about texts with a word."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self.never = word
+        self.gate = asyncio.Event()
+
+    async def judge(self, passages: Any, images: Any = (), account: Any = None) -> Any:
+        if any(self.never in passage.text for passage in passages):
+            return await super().judge(passages, images, account)
+        return CLEAN
+
+
+SCORES = {"input": "score", "output": "score"}
+
+
+def so_far(run: Any) -> str:
+    """The text that a run has told."""
+    return "".join(part.text for item in run.machine.fold.output() for part in item.content)
+
+
+@pytest.mark.parametrize("silent_on", ["A question", "An answer"])
+async def test_a_score_that_takes_its_time_holds_no_word_back_and_no_place_at_the_upstream(tmp_path, silent_on):
+    moderator = Selective(silent_on)
+    model = ScriptedModel([[], [Text("An answer."), Usage(Figures()), Finished()], asyncio.Event()])
+    moderation = Moderation({"slow": moderator}, ModerationPolicy(**SCORES))
+    async with staged(tmp_path, model, moderation) as engine:
+        run = await create(engine, stream=True, input="A question.")
+        await settle()
+        assert so_far(run) == "An answer."
+        assert (model.open, moderator.open, run.over) == (0, 1, False)
+        moderator.gate.set()
+        response = await run.result()
+        assert (response.status, moderator.open) == ("completed", 0)
+    assert len(moderator.asked) == 1
+
+
+async def test_what_is_let_through_before_a_hit_does_not_wait_for_who_only_scores(tmp_path):
+    moderator = Selective("Well")
+    moderation = house(output="block")
+    moderation.moderators["slow"] = moderator
+    asked = {"model": "slow", "policy": {"output": {"mode": "score"}}}
+    async with staged(tmp_path, ScriptedModel(said(TEXT, size=100)), moderation) as engine:
+        run = await create(engine, stream=True, moderation=asked)
+        await settle()
+        assert so_far(run) == "Well, this is a"
+        moderator.gate.set()
+        assert (await run.result()).status == "incomplete"
+
+
+@pytest.mark.parametrize("end", ["a refusal", "a failure", "the client leaves"])
+async def test_a_score_of_the_input_ends_with_the_answer(tmp_path, end):
+    moderator = Selective("A question")
+    rest: Any = {"a refusal": [REFUSAL], "a failure": [[], [Text("Half")], REFUSAL]}
+    model = ScriptedModel(rest.get(end, [[], asyncio.Event()]))
+    moderation = Moderation({"slow": moderator}, ModerationPolicy(input="score"))
+    async with staged(tmp_path, model, moderation) as engine:
+        run = await create(engine, input="A question.")
+        if end == "the client leaves":
+            await settle()
+            assert moderator.open == 1
+            engine.left(run)
+        await asyncio.wait((run.task,))
+        assert (run.error is REFUSAL, moderator.open) == (end != "the client leaves", 0)
+
+
+async def test_the_input_is_scored_once_for_all_turns(tmp_path):
+    calls = [ItemStarted(0, FunctionCall(call_id="c", name="python", arguments="")), Arguments(0, "{}"), ItemDone(0)]
+    scripts: list[Any] = [[[*calls, Finished()]], said("Done.")]
+    moderator, moderation = slow(output="off", input="score")
+    async with staged(tmp_path, ScriptedModel(lambda _: scripts.pop(0)), moderation) as engine:
+        engine.tools = {"code_interpreter": ScriptedTool()}
+        run = await create(engine, input="flagged", tools=[{"type": "code_interpreter", "container": "c"}])
+        response = await run.result()
+    assert (scripts, moderator.asked) == ([], [["flagged"]])
+    assert response.moderation.input.flagged
 
 
 async def test_a_moderator_that_fails_to_score_hurts_nobody(tmp_path):

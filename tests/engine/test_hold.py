@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
-from antiphon.testing import ScriptedModel, said
+from antiphon.engine.attempts import Attempts
+from antiphon.engine.upstreams import Upstreams
+from antiphon.policy.retry import RetrySettings
+from antiphon.testing import FakeClock, Only, ScriptedModel, said
 from antiphon.turn.deltas import Text
 from antiphon.wire.errors import RateLimited, UpstreamMalformed
 from tests.engine.stage import bytes_of, create, events_of, retrieve, stage, text_of, types_of
@@ -43,10 +46,10 @@ async def test_the_first_batch_ends_the_hold(tmp_path):
         assert (await retrieve(engine, response.id))["error"]["message"] == "Not now."
 
 
-async def test_a_refusal_after_the_hold_is_a_failed_response(tmp_path):
+async def test_a_refusal_after_the_hold_of_a_stream_is_a_failed_response(tmp_path):
     answer = asyncio.get_running_loop().create_future()
     async with stage(tmp_path, ScriptedModel([answer, REFUSAL]), hold=0.001) as engine:
-        run = await create(engine)
+        run = await create(engine, stream=True)
         await run.opened
         answer.set_result(None)
         response = await run.result()
@@ -54,6 +57,23 @@ async def test_a_refusal_after_the_hold_is_a_failed_response(tmp_path):
         whole = await bytes_of(engine.frames_of(run))
     assert types_of(whole) == ["response.created", "response.in_progress", "response.failed"]
     grammar.check(events_of(whole))
+
+
+async def test_a_plain_answer_has_nothing_to_begin_with_so_that_only_its_upstream_ends_the_hold(tmp_path):
+    """Waits between attempts are seconds: a 429 that was tried again is a 429 all the same."""
+    clock = FakeClock()
+    model = ScriptedModel([RateLimited("Slow down.", retry_after=2)])
+    line = Upstreams(clock).line(model, "http://127.0.0.1:1/v1")
+    attempts = Attempts([line], clock, RetrySettings(), random=lambda: 0.5)
+    async with stage(tmp_path, Only(attempts), clock=clock, hold=0.001) as engine:
+        run = await create(engine)
+        while not run.opened.done():
+            await asyncio.sleep(0.002)  # the hold is over, by the loop's own clock
+            await clock.advance(2)
+        assert isinstance(run.opened.exception(), RateLimited)
+        assert run.opened.exception().retry_after == 2
+        assert len(run.turn.trace.attempts) == 3
+    assert traces(tmp_path) == dict.fromkeys(TABLES, 0)
 
 
 async def test_without_a_hold_a_response_exists_before_its_upstream_was_asked(tmp_path):

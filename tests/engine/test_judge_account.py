@@ -15,12 +15,14 @@ from antiphon.engine.moderation import Moderation, ModerationPolicy
 from antiphon.engine.upstreams import Upstreams
 from antiphon.models.moderators import Judge
 from antiphon.policy.prices import Prices
+from antiphon.ports import Choice
 from antiphon.testing import FakeClock, MemoryCache, ScriptedModel
 from antiphon.turn.deltas import Finished, Text, Usage
 from antiphon.turn.trace import Trace
 from antiphon.wire.errors import InvalidRequest, Unavailable
 from antiphon.wire.moderations import CreateModeration
 from antiphon.wire.response import Usage as Figures
+from antiphon.wire.struct import encode
 from tests.engine.stage import create, stage
 from tests.engine.test_report import told, watched
 from tests.support.moderated import Behind
@@ -131,6 +133,23 @@ async def test_an_answer_of_the_cache_is_free_and_the_judge_of_its_input_is_not(
         await told(watching)
     assert (watching.report.cache, watching.report.cost) == ("hit", VERDICT)
     assert watching.report.upstream_model == "answers"
+
+
+async def test_an_answer_of_the_cache_has_its_scores_and_is_not_scored_again(tmp_path):
+    house = House('{"hate": 0.9}', input="score", output="score")
+    answers = Answers(MemoryCache(max_bytes=2**20, now=house.clock.now), house.clock, CacheOptions())
+    catalog = Behind(house.model, house.moderation)
+    cached = Cached(catalog.choose("m").model, answers, b"x")
+    catalog.choose = lambda name: Choice(name, cached)
+    async with stage(tmp_path / "data", catalog, clock=house.clock, moderation=house.moderation) as engine:
+        first = await (await create(engine)).result()
+        await until(lambda: not engine.runs)
+        assert len(house.judging.turns) == 2
+        run = await create(engine)
+        again = await run.result()
+    assert (run.turn.trace.cache, len(house.judging.turns)) == ("hit", 2)
+    assert encode(again.moderation) == encode(first.moderation)
+    assert first.moderation.input.flagged
 
 
 async def test_what_happens_to_a_judge_is_not_said_of_the_response(tmp_path):

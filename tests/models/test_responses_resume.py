@@ -112,16 +112,20 @@ async def test_an_upstream_that_says_nothing_new_is_given_up_and_told_so():
         assert keeper.cancelled == 1
 
 
-async def test_one_that_has_forgotten_the_response_is_not_asked_again():
+async def test_one_that_has_forgotten_the_response_is_not_asked_again(caplog):
     async with FakeUpstream() as fake:
 
         def forgotten(answer, number):
-            return error_answer(404, "No such response.") if number else answer.cut_after(len(answer.head) + 1000)
+            return (
+                error_answer(404, "No such response as this.") if number else answer.cut_after(len(answer.head) + 1000)
+            )
 
         keeper = fake.handler = Keeper(forgotten)
         _, _, error = await hear(fake)
     assert getattr(error, "code", None) == "upstream_cut"
     assert len(keeper.resumed) == 1
+    assert "is not continued: InvalidRequest 400" in caplog.text
+    assert "No such response" not in caplog.text
 
 
 async def test_one_that_is_busy_or_away_for_a_moment_is_asked_again():

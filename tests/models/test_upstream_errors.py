@@ -68,6 +68,12 @@ def test_a_bad_request_keeps_its_message_code_and_param() -> None:
     assert (error.message, error.code, error.param) == ("Bad tool.", "invalid_value", "tools[0]")
 
 
+def test_a_code_is_a_word_for_programs_and_quotes_nobody() -> None:
+    assert error_of(400, envelope("Bad.", code="ns:some-code.v1")).code == "ns:some-code.v1"
+    for code in ("Invalid prompt: bluebird", "x" * 65, "", 7):
+        assert error_of(400, envelope("Bad.", code=code)).code is None
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -65,6 +65,20 @@ def test_rule_16_without_a_queue_nobody_waits():
     admitted(one)
 
 
+def test_rule_16_who_is_not_bounded_is_neither_refused_nor_displaced_and_takes_no_place_in_the_queue():
+    one = queue(1, queue=1)
+    running = admitted(one)
+    durable = [one.offer(0.0, "many", bounded=False).ticket for _ in range(5)]
+    mine = waiting(one, "many")
+    assert refused(one, "many").reason == "full"
+    answer = one.offer(0.0, "few")
+    assert (answer.moves.dropped, one.waiting) == ([mine], 6)
+    assert [ticket.place for ticket in durable] == ["waiting"] * 5
+    assert one.leave(running, 1.0).admitted[0] is durable[0]
+    one.leave(answer.ticket, 1.0)
+    waiting(one, "few")
+
+
 def test_rule_16_a_place_that_falls_free_goes_to_the_oldest_of_a_project():
     one = queue()
     running = admitted(one)

@@ -10,7 +10,7 @@ import pytest
 from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 from genai_prices.data import providers
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from antiphon.policy.prices import Price, Prices, Rate
@@ -126,6 +126,7 @@ def test_an_estimate_covers_every_smaller_use(price, one, other, tools):
 
 
 @given(st.text(max_size=40), st.none() | st.text(max_size=40), st.integers(0, 4_000_000_000), st.none() | st.text())
+@example("m", "http://[", 0, None)  # no address of any network
 def test_no_name_breaks_the_lookup(model, upstream, at, tier):
     price = PRICES.price_of(model, upstream=upstream, at=at, service_tier=tier)
     assert price is None or price.source

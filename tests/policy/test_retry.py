@@ -194,6 +194,13 @@ def test_rule_11_and_rather_than_asking_elsewhere():
     assert isinstance(verdict(limited(2.0), elsewhere=RetryBudget(SETTINGS)), Wait)
 
 
+def test_rule_11_as_long_as_attempts_are_left_for_those_who_were_not_asked():
+    asked = {"elsewhere": RetryBudget(SETTINGS), "others": 1}
+    assert isinstance(verdict(limited(1.0), attempts=1, **asked), Wait)
+    assert isinstance(verdict(limited(1.0), attempts=2, **asked), Elsewhere)
+    assert isinstance(verdict(limited(1.0), attempts=2, elsewhere=spent(), others=1), Wait)
+
+
 def test_rule_11_a_longer_one_leads_to_the_next_backend():
     assert isinstance(verdict(limited(2.1), elsewhere=RetryBudget(SETTINGS)), Elsewhere)
 
@@ -364,6 +371,12 @@ def test_rule_13_when_the_budget_is_spent_the_client_is_told_not_to_retry(error)
 def test_rule_13_one_layer_retries():
     assert verdict(attempts=3) == GiveUp("attempts", should_retry=False)
     assert verdict(limited(60.0)) == GiveUp("retry_after", should_retry=None)
+
+
+def test_rule_13_a_429_without_retry_after_was_repeated_by_whoever_does_that():
+    assert verdict(LIMITED, attempts=3) == GiveUp("attempts", should_retry=False)
+    assert verdict(limited(1.0), attempts=3) == GiveUp("attempts", should_retry=None)
+    assert no_room(LIMITED) == GiveUp("no_room", should_retry=False)
 
 
 def test_rule_13_and_when_nobody_who_could_be_asked_has_room():

@@ -120,6 +120,13 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     ({"messages": []}, "messages", "unknown_parameter"),
     ({"max_tokens": 16}, "max_tokens", "unknown_parameter"),
     ({"client_metadata": {}, "foo": 1}, "foo", "unknown_parameter"),
+    ({"moderation": {"model": "m", "polcy": {}}}, "moderation.polcy", "unknown_parameter"),
+    ({"moderation": {"model": "m", "policy": {"ouput": {}}}}, "moderation.policy.ouput", "unknown_parameter"),
+    (
+        {"moderation": {"model": "m", "policy": {"output": {"mode": "block", "x": 1}}}},
+        "moderation.policy.output.x",
+        "unknown_parameter",
+    ),
     ({"model": 3}, "model", "invalid_type"),
     ({"input": 3}, "input", "invalid_type"),
     ({"input": {}}, "input", "invalid_type"),

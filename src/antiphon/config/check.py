@@ -1,17 +1,18 @@
 """What no single type can tell of the settings: keys that contradict each other, addresses that cannot be meant.
 
-A setting that would do nothing is refused too: whoever made it believes that it does something.
+A setting that would do nothing is refused too: whoever made it believes that it does something. What belongs to a
+pattern that is switched off as a whole (`[cache]` without `enabled`) may stay where it is.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from antiphon.config.addresses import fault_of
 from antiphon.config.convert import nearest
@@ -31,6 +32,7 @@ from antiphon.config.settings import (
     UpstreamModeratorSettings,
     UpstreamSettings,
 )
+from antiphon.policy.hedge import HedgeSettings
 from antiphon.policy.prices import Prices, PricesError
 
 __all__ = ["check"]
@@ -61,6 +63,29 @@ _AT_MOST: Final = (
 )
 """Tables, with a setting that is of no use if it is more than another."""
 
+_CAPPED: Final = (
+    ("retry", "base", "longest"),
+    ("retry", "throttled_base", "longest"),
+    ("breaker", "open_for", "longest"),
+)
+"""The same of those that are cut at the other: only who sets the first one means it to count."""
+
+_WAITING: Final[Sequence[tuple[str, Sequence[str], Callable[[Config], bool], str]]] = (
+    (
+        "hedging",
+        HedgeSettings.__struct_fields__,
+        lambda config: any(model.hedging for model in config.models.values()),
+        "it counts for models with hedging = true, and there is none",
+    ),
+    (
+        "breaker",
+        ("slow_ratio",),
+        lambda config: config.breaker.slow_after is not None,
+        "it counts where slow_after says what is slow, and it is not set",
+    ),
+)
+"""Tables, with settings that do nothing as long as another is not made."""
+
 _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -87,6 +112,7 @@ def check(config: Config, source: str) -> None:
         _check_headers(embedder, source, key)
     check_moderation(config, source)
     _check_bounds(config, source)
+    _check_waiting(config, source)
     _check_cache(config, source)
     if config.tracing.endpoint and (reason := fault_of(config.tracing.endpoint)):
         raise ConfigError(source, "tracing.endpoint", reason)
@@ -94,11 +120,19 @@ def check(config: Config, source: str) -> None:
 
 
 def _check_bounds(config: Config, source: str) -> None:
-    for table, field, bound in _AT_MOST:
+    capped = [(table, field, bound) for table, field, bound in _CAPPED if _is_set(getattr(config, table), field)]
+    for table, field, bound in (*_AT_MOST, *capped):
         settings = getattr(config, table)
         value, most = getattr(settings, field), getattr(settings, bound)
         if value > most:
             raise ConfigError(source, f"{table}.{field}", f"{value} is more than {bound}, {most}")
+
+
+def _check_waiting(config: Config, source: str) -> None:
+    for table, fields, is_awaited, reason in _WAITING:
+        for field in () if is_awaited(config) else fields:
+            if _is_set(getattr(config, table), field):
+                raise ConfigError(source, f"{table}.{field}", reason)
 
 
 def _check_limit(model: ModelSettings, source: str, key: str) -> None:
@@ -178,7 +212,7 @@ def _check_moderator(config: Config, moderator: ModeratorSettings, source: str, 
                 raise ConfigError(source, f"{key}.model", reason)
 
 
-def _is_set(settings: Keyed, field: str) -> bool:
+def _is_set(settings: Struct, field: str) -> bool:
     return bool(getattr(settings, field) != next(f.default for f in structs.fields(settings) if f.name == field))
 
 
@@ -222,7 +256,10 @@ def _check_route(config: Config, name: str, route: RouteSettings, source: str) -
         if isinstance(config.models.get(target), RouteSettings):
             reason = "a route cannot lead to itself" if target == name else f"{target!r} is a route too"
             raise ConfigError(source, where, f"{reason}; name the models")
-        if target == "*" or (target not in config.models and target != "rehearsal" and not config.discovers):
+        if target == "*":
+            reason = '"*" stands for every other name, and is no model itself; name the models'
+            raise ConfigError(source, where, reason)
+        if target not in config.models and target != "rehearsal" and not config.discovers:
             raise ConfigError(source, where, f"there is no model {target!r}{nearest(target, config.models)}")
         if target in route.models[:place]:
             raise ConfigError(source, where, f"{target!r} is named twice")

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import NoReturn
+from typing import Final, NoReturn
+
+from msgspec import structs
 
 from antiphon.engine.lines import Line, Try
-from antiphon.policy.breaker import Refused, overruled
+from antiphon.policy.breaker import Reason, Refused, overruled
 from antiphon.policy.hedge import Hedging
 from antiphon.policy.retry import (
     Continue,
@@ -31,7 +33,7 @@ from antiphon.policy.route import Order, in_order
 from antiphon.ports import Clock
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
-from antiphon.wire.errors import APIError, InvalidRequest, Unavailable
+from antiphon.wire.errors import APIError, InvalidRequest, RateLimited, Unavailable
 from antiphon.wire.request import CreateResponse
 
 
@@ -49,7 +51,7 @@ class Attempts:
     ) -> None:
         self.lines = tuple(lines)
         self._clock = clock
-        self._settings = settings
+        self._settings = structs.replace(settings, attempts=max(settings.attempts, len(self.lines)))
         self._order: Order = order
         self._random = random
 
@@ -113,7 +115,7 @@ class Attempts:
     # A turn
 
     async def stream(self, turn: Turn) -> AsyncGenerator[list[Delta], None]:
-        """Say one turn. Raises the APIError of the last attempt, or Unavailable at once if every upstream is down."""
+        """Say one turn. Raises the APIError of the last attempt, or at once what `all_down` does."""
         search = Search(self._open_lines(turn), turn, self._clock, self._settings, self._random)
         while True:
             one = await search.ask()
@@ -144,15 +146,20 @@ class Attempts:
         return [*ready, *last]
 
 
+_BAD_DAYS: Final[frozenset[Reason]] = frozenset({"open", "half_open", "ramp"})
+
+
 def all_down(refusals: Sequence[Refused]) -> NoReturn:
-    """Say that nobody can be asked, and when it makes sense to come back."""
-    wait = min(refused.retry_after for refused in refusals)
+    """Say that nobody can be asked, why, and when it makes sense to come back. Raises Unavailable or RateLimited."""
+    wait = outward(min(refused.retry_after for refused in refusals))
     reasons = {refused.reason for refused in refusals}
+    if reasons == {"throttled"}:
+        raise RateLimited("The model's upstream has asked for fewer requests.", retry_after=wait)
     if reasons == {"misconfigured"}:
         message = "The upstream refuses the key that this server is configured with."
-        raise Unavailable(message, code="upstream_key_refused", retry_after=outward(wait))
-    message = "The model is not available at the moment: its upstream has failed too often of late."
-    raise Unavailable(message, code="upstream_down", retry_after=outward(wait))
+        raise Unavailable(message, code="upstream_key_refused", retry_after=wait)
+    why = "its upstream has failed too often of late" if reasons <= _BAD_DAYS else "none of its upstreams can be asked"
+    raise Unavailable(f"The model is not available at the moment: {why}.", code="upstream_down", retry_after=wait)
 
 
 class Search:
@@ -197,18 +204,23 @@ class Search:
                 return one
 
     async def _enter(self, line: Line, is_overruled: bool) -> Try:
-        """Take a ticket and a permit. Raises ServerOverloaded or Unavailable."""
-        turn, began = self._turn, self._clock.monotonic()
+        """Take a ticket and a permit. Raises ServerOverloaded, Unavailable or RateLimited.
+
+        What runs in the background was accepted, and is stored: it waits for a place, at the last who could have one.
+        So does a judge: an answer that has begun would fail without it.
+        """
+        turn, began, queue = self._turn, self._clock.monotonic(), line.queue_for(self._turn)
         ticket = None
-        if line.queue is not None:
+        if queue is not None:
+            waits = (turn.request.background or turn.judges) and self._at == len(self._lines) - 1
             try:
-                ticket = await line.queue.enter(turn.project, turn.deadline)
+                ticket = await queue.enter(turn.project, turn.deadline, bounded=not waits)
             finally:
                 turn.trace.queued += self._clock.monotonic() - began
         permit = line.breaker.admit(self._clock.monotonic(), overruled=is_overruled)
         if isinstance(permit, Refused):
-            if line.queue is not None and ticket is not None:
-                line.queue.leave(ticket)
+            if queue is not None and ticket is not None:
+                queue.leave(ticket)
             all_down([permit])
         place, self._place = self._place or line.budget.begin(), None
         return Try(line, turn, self._clock, go_on=self.go_on, permit=permit, place=place, ticket=ticket)
@@ -245,6 +257,7 @@ class Search:
             deadline=self._turn.deadline,
             first_token=min(line.first_token for line in lines),
             has_output=one.spoke,
+            others=len(self._lines) - self._at - 1,
         )
         verdict = self._decide(failure, line, following)
         if isinstance(verdict, GiveUp):
@@ -330,11 +343,14 @@ class Search:
     def _second(self, hedging: Hedging) -> Try | None:
         """A second call, at the next line if there is one; None if its queue, its breaker or its quota has no room."""
         line, _ = self._lines[min(self._at + 1, len(self._lines) - 1)]
-        queue, now = line.queue, self._clock.monotonic()
-        if line.breaker.refusal(now) is not None or (queue is not None and not queue.has_room) or not hedging.take():
+        queue, now = line.queue_for(self._turn), self._clock.monotonic()
+        if queue is not None and not queue.has_room:
             return None
         permit = line.breaker.admit(now)
         if isinstance(permit, Refused):
+            return None
+        if not hedging.take():
+            line.breaker.record(permit, "ignored", now)
             return None
         ticket = queue.take(self._turn.project) if queue is not None else None
         place = line.budget.begin()

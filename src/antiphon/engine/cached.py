@@ -7,14 +7,14 @@ journal and log, as any answer does. What a gate inside withheld was never heard
 **Kept** is what `antiphon.policy.repeat` allows: whole answers that depend on nothing but the request. A cache that
 cannot be read is a miss, and one that cannot be written keeps nothing: no request fails of it.
 
-**A flight** is one call of the model that several equal turns follow. The first makes it, and its trace has the
-attempts. A flight begins with the look-up, and ends when its answer is where the next look-up finds it, so that no
-request falls between. Who comes later hears what was said before, then the rest.
+**A flight** is one call of the model that several equal turns follow. Its attempts are on the bill of one of them, who
+pays: the first, and when that one leaves before the end, the next. A flight begins with the look-up, and ends when its
+answer is where the next look-up finds it, so that no request falls between. Who comes later hears what was said before,
+then the rest.
 
 * It is read no faster than the fastest follower wants it. What a slower one has not heard stays in memory, once for
   all of them: at most the answer.
-* Who leaves stops nobody; when the last one leaves, the upstream is closed. If the one who pays leaves before the end,
-  the next one pays.
+* Who leaves stops nobody; when the last one leaves, the upstream is closed.
 * A failure is everybody's, before the first words too: the retries were made inside. Only a refusal of what a follower
   did not ask (their requests may differ in what shapes no answer, such as `metadata`) lets that one go on with another
   flight, which again is one for all who are left.
@@ -218,8 +218,8 @@ class _Flight:
 
     def __init__(self, answers: Answers, model: Model, turn: Turn, key: bytes) -> None:
         self.key = key
-        self.turn = msgspec.structs.replace(turn)
-        """What the model is asked: the first follower's turn, with the latest deadline of all."""
+        self.turn = msgspec.structs.replace(turn, trace=turn.trace.alone())
+        """What the model is asked: the first follower's turn, with the latest deadline of all, and its own trace."""
         self.batches: list[list[Delta]] = []
         self.is_over = False
         """Whether the end of the answer was heard."""
@@ -227,8 +227,6 @@ class _Flight:
         self._model = model
         self._followers: list[_Follower] = []
         self._payer: _Follower | None = None
-        self._paid = len(turn.trace.attempts)
-        """How many attempts the trace had when the flight began."""
         self._mark: Mark = "miss"
         self._kept: Answer | None = None
         """What was found."""
@@ -323,18 +321,20 @@ class _Flight:
         """The upstream and the model that the answer is from."""
         if self._kept is not None:
             return self._kept.upstream, self._kept.model
-        served = served_by(self.turn.trace.attempts[self._paid :])
+        served = served_by(self.turn.trace.attempts)
         return (served.upstream, served.model) if served is not None else ("", self._model.name)
 
     def _pay(self, follower: _Follower) -> None:
-        """The one who pays leaves: with the whole answer, or with nothing, and then the next one pays."""
-        has_all = self.is_over and follower.at == len(self.batches)
-        if follower.turn.trace is not self.turn.trace:  # what the maker of the flight left to it
-            follower.turn.trace.attempts.extend(self.turn.trace.attempts[self._paid :])
+        """The one who pays leaves: with all that there is to hear, or before, and then the next one pays."""
+        has_all = (self.is_over or self.has_failed) and follower.at == len(self.batches)
         if self._followers and not has_all:
             self._payer = self._followers[0]
             if self._found.is_set() and self._mark == "miss":
                 _note(self._payer.turn.trace, "miss")
+            return
+        trace, own = follower.turn.trace, self.turn.trace
+        trace.attempts += own.attempts
+        trace.queued += own.queued
 
     # The call
 

@@ -3,6 +3,8 @@
 A moderator that answers at once judges each batch. One that takes its time judges a window while reading goes on, until
 so much is held back that the upstream has to wait. A hit closes the upstream at once; the answer ends as `incomplete`
 with `content_filter`, and what was let through stays. Where nothing is to be judged there is no gate.
+
+Who only scores holds no word back, and no upstream: the end of the response alone waits for what is found.
 """
 
 from __future__ import annotations
@@ -53,41 +55,60 @@ class Gated(Around):
 
 
 async def _moderated(model: Model, turn: Turn, plan: Plan) -> AsyncGenerator[list[Delta], None]:
-    async with aclosing(model.stream(turn)) as batches:
-        account = account_of(turn)
-        held = None if plan.output.blocks is None else Held(batches, plan.output.blocks, account)
-        if held is not None and turn.prefix is not None:
-            held.gate.follow("".join(strings_of(turn.prefix)))
-        scored = Scored(plan.output.scores, account)
-        async with aclosing(batches if held is None else held.batches()) as passing:
-            async for batch in passing:
-                scored.hear(batch)
-                end = next((place for place, delta in enumerate(batch) if type(delta) is Finished), None)
-                if end is not None:
-                    batch[end:end] = await _outcome(turn, plan, held, scored)
-                yield batch
-    if held is not None and held.gate.is_cut:  # the upstream is closed by now
-        last = held.gate.release()
-        scored.hear(last)
-        usage = held.gate.usage or Usage(estimated(turn, held.gate.taken))
-        yield [*last, usage, *await _outcome(turn, plan, held, scored), Finished("content_filter")]
+    async with aclosing(Scored(plan.output.scores, turn)) as scored:
+        end: list[Delta] = []
+        async with aclosing(model.stream(turn)) as batches:
+            held = _held(batches, turn, plan.output.blocks)
+            async with aclosing(batches if held is None else held.batches()) as passing:
+                async for batch in passing:
+                    words, end = _parted(batch)
+                    scored.hear(words)
+                    yield words
+                    if end:
+                        break
+        # The upstream is closed by now: it waits for no verdict.
+        if held is not None and held.gate.is_cut:
+            words = held.gate.release()
+            end = [Finished("content_filter")]
+            scored.hear(words)
+            yield [*words, held.gate.usage or Usage(estimated(turn, held.gate.taken))]
+        if end:
+            verdict = merged([CLEAN if held is None else held.verdict, await scored.verdict()])
+            yield [*_told(turn, plan, verdict), *end]
 
 
-async def _outcome(turn: Turn, plan: Plan, held: Held | None, scored: Scored) -> list[Delta]:
+def _held(batches: AsyncIterator[list[Delta]], turn: Turn, panel: Panel | None) -> Held | None:
+    if panel is None:
+        return None
+    held = Held(batches, panel, account_of(turn))
+    if turn.prefix is not None:
+        held.gate.follow("".join(strings_of(turn.prefix)))
+    return held
+
+
+def _parted(batch: list[Delta]) -> tuple[list[Delta], list[Delta]]:
+    """What is said, and the end: `Finished`, with what comes behind it."""
+    place = next((place for place, delta in enumerate(batch) if type(delta) is Finished), len(batch))
+    return batch[:place], batch[place:]
+
+
+def _told(turn: Turn, plan: Plan, verdict: Verdict) -> list[Delta]:
     """What the Response says of its moderation. What an upstream was asked for is the upstream's to say."""
-    verdict = merged([held.verdict if held is not None else CLEAN, await scored.verdict()])
     if plan.is_theirs and not verdict.is_flagged:
         return []
     return [Settled({"moderation": moderation_of(plan, turn.moderated, verdict)})]
 
 
 class Scored:
-    """Who only scores hears all that is said, and judges at the end."""
+    """Who only scores: judges the input while it is answered, hears all that is said, and judges that at the end."""
 
-    def __init__(self, panel: Panel | None, account: Account) -> None:
+    def __init__(self, panel: Panel | None, turn: Turn) -> None:
+        """`panel` judges what is said; for the input there is `turn.moderated.scoring`."""
         self._panel = panel
-        self._account = account
+        self._turn = turn
         self._gate = Gate(overlap=0, window=_EVERYTHING)
+        scoring = turn.moderated.scoring
+        self._input = None if scoring is None else asyncio.ensure_future(scoring(turn))
 
     def hear(self, batch: Sequence[Delta]) -> None:
         """Listen."""
@@ -95,12 +116,20 @@ class Scored:
             self._gate.feed(batch)
 
     async def verdict(self) -> Verdict:
-        """Judge all that was said."""
-        if self._panel is None:
-            return CLEAN
-        self._gate.finish()
-        found = self._panel.judge(self._gate.ask(), account=self._account)
-        return found if isinstance(found, Verdict) else await found
+        """Judge all that was said, and wait for what is found in the input."""
+        found = CLEAN
+        if self._panel is not None:
+            self._gate.finish()
+            found = await self._panel.verdict(self._gate.ask(), account=account_of(self._turn))
+        if self._input is not None:
+            self._turn.moderated.input, self._turn.moderated.scoring = await self._input, None
+        return found
+
+    async def aclose(self) -> None:
+        """Wait for nothing any more."""
+        if self._input is not None:
+            self._input.cancel()
+            await asyncio.gather(self._input, return_exceptions=True)
 
 
 class Held:
@@ -120,7 +149,8 @@ class Held:
         self._error: APIError | None = None
 
     async def batches(self) -> AsyncGenerator[list[Delta], None]:
-        """What may be said. The first batch, empty or not, comes as soon as the upstream has accepted.
+        """What may be said. The first batch, empty or not, comes as soon as the upstream has accepted; if it refuses,
+        none comes.
 
         After a hit there are no more; what the gate still lets out is the caller's to say.
         """
@@ -130,7 +160,7 @@ class Held:
                 await self._step()
                 if self.gate.is_cut:
                     return
-                if (out := self.gate.release()) or is_first:
+                if (out := self.gate.release()) or (is_first and not self._is_read):
                     yield out
                 is_first = False
         finally:

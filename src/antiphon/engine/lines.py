@@ -55,6 +55,8 @@ class Line(msgspec.Struct, eq=False):
     budget: RetryBudget
     queue: Queue | None = None
     """None: as many calls at a time as there are."""
+    judges: Queue | None = None
+    """The places of judges: an answer waits for its own, and must not hold the place that it would wait for."""
     hedging: Hedging | None = None
     """None: no second call beside a slow first one."""
     weight: float = 1.0
@@ -62,6 +64,10 @@ class Line(msgspec.Struct, eq=False):
     """What a usual request costs now; only compared."""
     first_token: float = 0.0
     """The shortest time to a first token so far, in seconds; 0: there was none."""
+
+    def queue_for(self, turn: Turn) -> Queue | None:
+        """Where a turn gets its place."""
+        return self.judges if turn.judges else self.queue
 
 
 class Try:
@@ -87,6 +93,7 @@ class Try:
         """Whether it has said something that a reader could see."""
         self._permit = permit
         self._place = place
+        self._queue = line.queue_for(turn)
         self._ticket = ticket
         self._turn = turn
         self._go_on = go_on
@@ -170,8 +177,8 @@ class Try:
         line.breaker.first_token(self._permit, took, now)
         if line.hedging is not None:
             line.hedging.observe(took, now)
-        if line.queue is not None:
-            line.queue.observe_first_token(took)
+        if self._queue is not None:
+            self._queue.observe_first_token(took)
 
     def _end(self, error: BaseException | None) -> None:
         if self._is_over:
@@ -187,8 +194,8 @@ class Try:
             self._place.budget.cancel(self._place)
         else:
             self._place.budget.end(self._place, success=outcome == "success")
-        if self._ticket is not None and self.line.queue is not None:
-            self.line.queue.leave(self._ticket)
+        if self._ticket is not None and self._queue is not None:
+            self._queue.leave(self._ticket)
 
     def _write(self, error: BaseException | None, now: float) -> None:
         note, finished = self._note, self._finished

@@ -4,8 +4,8 @@ Two may ask for it: the operator, for every response, and a request, for itself.
 asked for. A side, input or output, is *scored* (the Response tells what was found) or *blocked* (what is flagged does
 not pass). A moderator that fails lets nothing pass that it should have blocked, unless the policy fails open.
 
-The input is judged before anything is stored and before any model is asked: `Moderation.admit`. The output is judged by
-`antiphon.engine.gated`, while it is said.
+Input that is to be blocked is judged before anything is stored and before any model is asked: `Moderation.admit`. The
+output is judged by `antiphon.engine.gated`, while it is said. What is only scored holds nothing back.
 """
 
 from __future__ import annotations
@@ -106,6 +106,13 @@ class Panel:
                 return found
         return CLEAN
 
+    async def verdict(
+        self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
+    ) -> Verdict:
+        """Judge, and wait for it. Where there is nothing to judge nobody is asked."""
+        found = self.judge(passages, images, account) if passages or images else CLEAN
+        return found if isinstance(found, Verdict) else await found
+
     async def _all(
         self,
         moderators: Sequence[Moderator],
@@ -125,7 +132,7 @@ class Panel:
 
     def _failed(self, error: APIError) -> Verdict:
         """What follows when a moderator fails. Raises Unavailable if what was not judged may not pass."""
-        _log.warning("a moderator failed: %s", error.message)
+        _log.warning("a moderator failed: %s", error.brief)
         self.failure = ModerationError(code="moderation_failed", message=error.message)
         if self.fails_open:
             return CLEAN
@@ -233,22 +240,30 @@ class Moderation:
         return Side(modes, self.moderators, fails_open=self.policy.fails_open, apart=self._apart)
 
     async def admit(self, plan: Plan, turn: Turn, items: Sequence[Item]) -> None:
-        """Judge what a request has of its own; what is found stands in `turn.moderated`.
+        """Judge what a request has of its own, as far as it may be blocked; what is found stands in `turn.moderated`.
 
-        Raises InvalidRequest (400 `content_policy_violation`) if it is blocked, and Unavailable if it cannot be judged.
+        What is only scored is judged while it is answered: `turn.moderated.scoring`. Raises InvalidRequest (400
+        `content_policy_violation`) if it is blocked, and Unavailable if it cannot be judged.
         """
         if not (plan.input or plan.output):
             return
         passages = [Passage(words) for words in _read(turn.request, items)]
         images = [image for item in items for image in _images(item)]
-        found = []
-        for panel in (plan.input.blocks, plan.input.scores):
-            if panel is not None and (passages or images):
-                verdict = panel.judge(passages, images, account_of(turn))
-                found.append(verdict if isinstance(verdict, Verdict) else await verdict)
-                if panel is plan.input.blocks and found[0].is_flagged:
-                    raise _blocked(found[0])
-        turn.moderated.input = plan.input.told(merged(found))
+        found = CLEAN
+        if plan.input.blocks is not None:
+            found = await plan.input.blocks.verdict(passages, images, account_of(turn))
+            if found.is_flagged:
+                raise _blocked(found)
+        scores = plan.input.scores
+        if scores is None:
+            turn.moderated.input = plan.input.told(found)
+            return
+
+        async def score(turn: Turn) -> Told:
+            scored = await scores.verdict(passages, images, account_of(turn))
+            return plan.input.told(merged([found, scored]))
+
+        turn.moderated.scoring = score
 
     # POST /moderations
 
@@ -280,9 +295,9 @@ class Moderation:
 
 
 def moderation_of(plan: Plan, moderated: Moderated, verdict: Verdict) -> ResponseModeration:
-    """The `moderation` of a Response after a turn. Input that was judged before a restart is not judged again."""
+    """The `moderation` of a Response after a turn. Input is not judged again after a restart."""
     moderated.output = together(moderated.output, plan.output.told(verdict))
-    lost = ModerationError(code="not_kept", message="The input was judged before the server was restarted.")
+    lost = ModerationError(code="not_kept", message="What was found in the input was lost with a restart.")
     return ResponseModeration(input=moderated.input or (lost if plan.input else _OFF), output=moderated.output)
 
 

@@ -20,9 +20,12 @@ class Queue:
         self._clock = clock
         self._waiting: dict[Ticket, asyncio.Future[bool]] = {}
 
-    async def enter(self, project: str, deadline: float | None) -> Ticket:
-        """Wait for a place. Raises ServerOverloaded if there is none, or none before the deadline (monotonic)."""
-        match self.admission.offer(self._clock.monotonic(), project, deadline):
+    async def enter(self, project: str, deadline: float | None, *, bounded: bool = True) -> Ticket:
+        """Wait for a place. Raises ServerOverloaded if there is none, or none before the deadline (monotonic).
+
+        One that is not `bounded` is refused only for its deadline.
+        """
+        match self.admission.offer(self._clock.monotonic(), project, deadline, bounded=bounded):
             case Admitted(ticket):
                 return ticket
             case Refused(retry_after):

@@ -3,9 +3,9 @@
 A run reads a model's deltas, lets the machine tell them, and appends what was told to the log. Readers, the one who
 asked included, only ever follow the log.
 
-**The hold.** A response begins to exist when its upstream has accepted it, or when the hold (a second) is over. A
-refusal before that is an error of the request: nothing was sent, nothing is stored. After that it is `response.failed`.
-What is to be settled first, such as whether its input may be answered at all, comes before the hold.
+**The hold.** A response begins to exist when its upstream has accepted it; one that is streamed also when the hold (a
+second) is over. A refusal before that is an error of the request: nothing was sent, nothing is stored. After that it is
+`response.failed`. What is to be settled first, such as whether its input may be answered at all, comes before the hold.
 
 **The ends.** `completed`, `incomplete`, `failed` are told by a terminal event. A cancel, and a foreground client that
 left, are a fact: the log simply ends. A run that is `abandoned` (the server stops) ends nothing: another takes over.
@@ -29,6 +29,7 @@ from antiphon.ports import Begin, Change, Clock, End, Fact, Model, Record
 from antiphon.turn import deltas, include
 from antiphon.turn.input import Turn
 from antiphon.turn.machine import Machine
+from antiphon.turn.trace import served_by
 from antiphon.wire import events
 from antiphon.wire.errors import (
     APIError,
@@ -113,8 +114,9 @@ class Run:
     def start(self, hold: float | None = None, *, first: First | None = None, admit: Admit | None = None) -> None:
         """Begin to run.
 
-        `first` is awaited before all else. `hold` is how many seconds a refusal may still be an error of the request
-        then; with None the response exists at once. `admit` is awaited next: where it says no, the run does nothing.
+        `first` is awaited before all else. `hold` is for how many seconds the answer may not begin then, so that a
+        refusal is an error of the request: 0 for not at all, and without end for an answer that begins with its last
+        word. With None the response exists at once. `admit` is awaited next: where it says no, the run does nothing.
         """
         self.task = asyncio.create_task(self._perform(hold, first, admit))
         if first is None:
@@ -129,7 +131,7 @@ class Run:
                 self.create()
         elif hold == 0:
             self.open()
-        else:
+        elif self.turn.request.stream:
             handle = asyncio.get_running_loop().call_later(hold, self.open)
             self.task.add_done_callback(lambda _: handle.cancel())
 
@@ -285,12 +287,18 @@ class Run:
         self.error = error
         if not self.exists:
             if error.status >= 500:
-                _log.warning("%s was refused by %s: %s", self.turn.response_id, self.model.name, error.message)
+                _log.warning("%s was refused by %s: %s", self.turn.response_id, self._place, error.brief)
             self.opened.set_exception(error)
             self.opened.exception()  # whoever waits has it; if nobody does that is no defect
         elif not self.over and not self._is_broken():
-            _log.warning("%s failed: %s", self.turn.response_id, error.message)
+            _log.warning("%s failed with %s: %s", self.turn.response_id, self._place, error.brief)
             self._end(self.machine.fail(as_response_error(error)))
+
+    @property
+    def _place(self) -> str:
+        """Who was asked, for people."""
+        served = served_by(self.turn.trace.attempts)
+        return self.model.name if served is None else f"{served.model} at {served.upstream}"
 
     def _is_broken(self) -> bool:
         """Whether the log cannot be written: nothing may be told that is not stored."""

@@ -50,6 +50,8 @@ class Upstreams:
         """Models that the configuration names: they are not forgotten, and have a label of their own."""
         self.queues: dict[str, Queue] = {}
         """By the address of their upstream."""
+        self.judges: dict[str, Queue] = {}
+        """The same for judges."""
         self._breaker = breaker or BreakerSettings()
         self._hedge = hedging or HedgeSettings()
         self._budgets: dict[str, RetryBudget] = {}
@@ -83,11 +85,13 @@ class Upstreams:
             self._budgets[upstream] = RetryBudget(self.retry, self._traffic)
         if places is not None and upstream not in self.queues:
             self.queues[upstream] = Queue(places, self.clock)
+            self.judges[upstream] = Queue(places, self.clock)
         return Line(
             model,
             self.breakers[key],
             self._budgets[upstream],
             queue=self.queues.get(upstream) if places is not None else None,
+            judges=self.judges.get(upstream) if places is not None else None,
             hedging=self._hedgings[key] if hedges else None,
             price=price,
         )
@@ -129,5 +133,8 @@ class Upstreams:
             self.on_transition(change)
 
     def waiting(self) -> Iterable[tuple[str, int]]:
-        """How many requests wait at each upstream that has a limit."""
-        return [(upstream, queue.admission.waiting) for upstream, queue in self.queues.items()]
+        """How many requests, and judges, wait at each upstream that has a limit."""
+        return [
+            (upstream, queue.admission.waiting + self.judges[upstream].admission.waiting)
+            for upstream, queue in self.queues.items()
+        ]

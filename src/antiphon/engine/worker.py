@@ -29,6 +29,7 @@ from antiphon.turn import include
 from antiphon.turn.fold import Fold
 from antiphon.turn.input import CLIENT_CALLS, Turn, assemble, is_cut
 from antiphon.turn.machine import Machine
+from antiphon.turn.trace import Attempt
 from antiphon.wire.errors import APIError, ServerError, Unavailable
 from antiphon.wire.items import Item
 from antiphon.wire.response import Usage
@@ -186,7 +187,7 @@ class Worker:
         run.opened.set_result(None)
         run.gated = include.gates(fold.output())
         self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)
-        self.submit(run, lambda run: self._prepare(run, stored))
+        self.submit(run, lambda run: self._prepare(run, stored, choice.upstream))
         self.engine.bound(run, choice, age=self.engine.clock.now() - stored.created_at)
 
     async def _close(self, stored: Stored, machine: Machine, error: APIError) -> None:
@@ -213,8 +214,11 @@ class Worker:
         if stored.attempts >= self.engine.options.max_attempts:
             raise ServerError(f"The response was interrupted {stored.attempts} times and is not tried again.")
 
-    async def _prepare(self, run: Run, stored: Stored) -> bool:
-        """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say."""
+    async def _prepare(self, run: Run, stored: Stored, upstream: str) -> bool:
+        """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say.
+
+        What was asked before is an attempt too. Its upstream is not stored: it is taken for the one that is asked now.
+        """
         fold = run.machine.fold
         finished = [item for item in fold.items if item is not None and not is_cut(item)]
         run.heard = len(fold.items)
@@ -227,7 +231,9 @@ class Worker:
         history = await self.engine.history(stored.project, stored.previous)
         asked = assemble(history, stored_items(stored.input))
         if fold.items:
-            run.machine.usage = _used(asked, fold.output())
+            used = run.machine.usage = _used(asked, fold.output())
+            if upstream:
+                run.turn.trace.attempts.append(_cut(upstream, run, used))
         if any(isinstance(item, CLIENT_CALLS) for item in finished):
             run.finish()
             return False
@@ -239,6 +245,12 @@ def _died(task: asyncio.Task[None]) -> None:
     """Say that leases are no longer renewed, or abandoned responses no longer found."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.critical("a task of the worker died", exc_info=error)
+
+
+def _cut(upstream: str, run: Run, used: Usage) -> Attempt:
+    """The attempt that a dead process had made, as far as it is known."""
+    began = run.turn.trace.began
+    return Attempt(upstream, run.model.name, began, outcome="cancelled", usage=used, is_estimated=True)
 
 
 def _used(asked: Sequence[Item], said: Sequence[Item]) -> Usage:

@@ -71,7 +71,7 @@ class Source:
             try:
                 answer = await self._upstream.open(f"{PATH}/{response_id}?stream=true&starting_after={number}", None)
             except APIError as error:
-                _log.warning("a response that was cut is not continued: %s", error.message)
+                _log.warning("a response that was cut is not continued: %s", error.brief)
                 self._failed += 1
                 failure = error
                 continue
@@ -98,7 +98,7 @@ class Source:
         try:
             await self._upstream.post_json(f"{PATH}/{response_id}/cancel", b"{}")
         except APIError as error:
-            _log.warning("an upstream was not told that nobody listens: %s", error.message)
+            _log.warning("an upstream was not told that nobody listens: %s", error.brief)
 
 
 async def _read(answer: Answer, reader: ResponseReader) -> list[Delta]:

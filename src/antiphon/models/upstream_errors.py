@@ -103,6 +103,8 @@ _CONTEXT: Final = re.compile(
     re.IGNORECASE,
 )
 _KEY: Final = re.compile(r"\b(sk|rk|pk|gsk|xai|nvapi|hf|AIza)[-_][\w*.-]{6,}|\bBearer\s+\S{8,}", re.IGNORECASE)
+_CODE: Final = re.compile(r"[\w.:/-]{1,64}")
+"""What is a code: a word for programs, which logs and metrics may hold. Anything else may quote what was sent."""
 _MARKUP: Final = re.compile(r"^\s*<|<(html|body|head|!doctype)\b", re.IGNORECASE)
 
 
@@ -217,7 +219,7 @@ def _of_object(error: dict[str, Any]) -> Said:
     numbers = (value for value in (error.get("status"), code) if isinstance(value, int) and 400 <= value < 600)
     return Said(
         message=_text(error, "message") or _text(error, "msg") or "",
-        code=_text(error, "code"),
+        code=code if isinstance(code, str) and _CODE.fullmatch(code) else None,
         type=_text(error, "type"),
         param=_text(error, "param"),
         status=next(numbers, None),

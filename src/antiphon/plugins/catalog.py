@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
 from antiphon.config.identity import identity
-from antiphon.config.settings import ModelSettings, RehearsalSettings, UpstreamSettings
+from antiphon.config.settings import ModelSettings, RehearsalSettings, RouteSettings, UpstreamSettings
 from antiphon.engine.cached import Answers
 from antiphon.engine.clock import SystemClock
 from antiphon.engine.moderation import Moderation
@@ -27,6 +28,8 @@ from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.response import ModelObject
 
 __all__ = ["EVERY_OTHER", "REHEARSAL", "REMEMBERED", "Models"]
+
+_log = logging.getLogger(__name__)
 
 REHEARSAL: Final = "rehearsal"
 EVERY_OTHER: Final = "*"
@@ -70,6 +73,7 @@ class Models:
             answers=answers,
             identity=identity,
         )
+        self._warn_of_prices()
         self._answer_all = answer_all
         self._created = created
         self._choices: dict[str, Choice] = {}
@@ -79,6 +83,12 @@ class Models:
         self._pass_through = frozenset[str]().union(
             *(model.pass_through for model in settings.values() if isinstance(model, UpstreamSettings))
         )
+
+    def _warn_of_prices(self) -> None:
+        for name, settings in self.settings.items():
+            if isinstance(settings, RouteSettings) and settings.order == "cheapest":
+                for target in self._composer.unpriced(settings):
+                    _log.warning("%s asks the cheapest first, and %r last: its price is not known", name, target)
 
     # Choosing
 
@@ -105,7 +115,8 @@ class Models:
         settings = self.settings[entry]
         told = REHEARSAL if isinstance(settings, RehearsalSettings) else name
         model = self._composer.model(entry, name)
-        return Choice(told, model, settings.total_timeout, settings.background_timeout)
+        upstream = self._composer.upstream(entry)
+        return Choice(told, model, settings.total_timeout, settings.background_timeout, upstream)
 
     def _not_found(self, reason: str) -> InvalidRequest:
         available = ", ".join(self.names())

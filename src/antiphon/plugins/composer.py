@@ -70,6 +70,14 @@ class Composer:
             model = Cached(model, self._answers, self._identity(name, settings, self._below(settings)))
         return self._trimmed(model, settings)
 
+    def upstream(self, entry: str) -> str:
+        """Where the attempts of an entry go, those of a route first; empty for what is asked without attempts."""
+        settings = self._settings[entry]
+        if isinstance(settings, RouteSettings):
+            first = settings.models[0]
+            return address_of(first, self._settings[first])
+        return "" if _is_bare(settings) else address_of(entry, settings)
+
     async def aclose(self) -> None:
         """Close all backends that were made."""
         for backend in self._backends.values():
@@ -90,6 +98,11 @@ class Composer:
         """The models that a route leads to."""
         return {name: self._settings[name] for name in settings.models} if isinstance(settings, RouteSettings) else {}
 
+    def unpriced(self, settings: RouteSettings) -> list[str]:
+        """The models of a route whose price is not known now, the built-in one left aside."""
+        below = [(name, each) for name, each in self._below(settings).items() if isinstance(each, UpstreamSettings)]
+        return [name for name, each in below if self._usual_price(each.model or name, each.address) is None]
+
     # Who is asked
 
     def _route(self, settings: RouteSettings) -> Model:
@@ -102,7 +115,7 @@ class Composer:
     def _single(self, entry: str, name: str) -> Model:
         """One model. What rehearsal rehearses is for the client to see, so that nothing is done about it."""
         model, settings = self._named(entry, name), self._settings[entry]
-        if isinstance(settings, RehearsalSettings) and not settings.max_concurrency:
+        if _is_bare(settings):
             return model
         return self._attempts([self._line(entry, model, is_configured=entry == name)], "first")
 
@@ -139,6 +152,11 @@ class Composer:
         if backend is None:
             backend = self._backends[entry] = backend_of(self._settings[entry])
         return backend
+
+
+def _is_bare(settings: ModelSettings) -> bool:
+    """Whether a model is asked without attempts: what is rehearsed is for the client to see."""
+    return isinstance(settings, RehearsalSettings) and not settings.max_concurrency
 
 
 def address_of(name: str, settings: ModelSettings) -> str:

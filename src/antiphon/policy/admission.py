@@ -48,7 +48,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     limit: Count
     """Calls at a time; where an adaptive limit begins."""
     queue: Annotated[int, Meta(ge=0)] = 100
-    """Calls that wait."""
+    """Calls that wait, those not counted that are not bounded."""
     adaptive: bool = False
     floor: Count = 1
     ceiling: Count = 1000
@@ -58,12 +58,14 @@ class AdmissionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class Ticket:
     """A call that was admitted or waits. Given back once, with `Admission.leave`."""
 
-    __slots__ = ("deadline", "number", "place", "project", "since")
+    __slots__ = ("deadline", "is_bounded", "number", "place", "project", "since")
 
-    def __init__(self, number: int, project: str, deadline: float | None, now: float) -> None:
+    def __init__(self, number: int, project: str, deadline: float | None, now: float, is_bounded: bool) -> None:
         self.number = number
         self.project = project
         self.deadline = deadline
+        self.is_bounded = is_bounded
+        """Whether it takes a place in the queue: then it may find that full, and be displaced from it."""
         self.since = now
         """When it began to wait; once admitted, when it was."""
         self.place: Place = "waiting"
@@ -113,16 +115,32 @@ class _Share:
     def load(self) -> int:
         return self.running + len(self.waiting)
 
+    @property
+    def newest(self) -> Ticket | None:
+        """The one that would be displaced."""
+        return next((ticket for ticket in reversed(self.waiting.values()) if ticket.is_bounded), None)
+
 
 class Admission:
     """The queue of one upstream."""
 
-    __slots__ = ("_admissions", "_gradient", "_shares", "_tickets", "_took", "running", "settings", "waiting")
+    __slots__ = (
+        "_admissions",
+        "_bounded",
+        "_gradient",
+        "_shares",
+        "_tickets",
+        "_took",
+        "running",
+        "settings",
+        "waiting",
+    )
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self.settings = settings
         self.running = 0
         self.waiting = 0
+        self._bounded = 0  # of those that wait
         self._shares: dict[str, _Share] = {}
         self._tickets = 0
         self._admissions = 0
@@ -139,24 +157,30 @@ class Admission:
         """Whether a call that is offered now is admitted at once."""
         return not self.waiting and self.running < self.limit
 
-    def offer(self, now: float, project: str, deadline: float | None = None) -> Admitted | Waiting | Refused:
-        """A call wants to be made. `deadline` is the last moment at which beginning makes sense."""
+    def offer(
+        self, now: float, project: str, deadline: float | None = None, *, bounded: bool = True
+    ) -> Admitted | Waiting | Refused:
+        """A call wants to be made. `deadline` is the last moment at which beginning makes sense.
+
+        One that is not `bounded` waits however many do: whoever offers it bounds their number.
+        """
         if deadline is not None and now >= deadline:
             return Refused(self._hint(), "deadline")
         share = self._shares.get(project) or _Share()
-        ticket = Ticket(self._tickets, project, deadline, now)
+        ticket = Ticket(self._tickets, project, deadline, now, bounded)
         if self.has_room:
             self._keep(share, ticket)
             self._admit(share, ticket, now)
             return Admitted(ticket)
         if deadline is not None and now + self._wait(share) >= deadline:
             return Refused(self._hint(), "deadline")
-        dropped = self._make_room(share, now)
-        if self.waiting >= self.settings.queue:
+        dropped = self._make_room(share, now) if bounded else []
+        if bounded and self._is_full():
             return Refused(self._hint(), "full")
         self._keep(share, ticket)
         share.waiting[ticket.number] = ticket
         self.waiting += 1
+        self._bounded += bounded
         return Waiting(ticket, Moves(dropped=dropped))
 
     def leave(self, ticket: Ticket, now: float) -> Moves:
@@ -208,6 +232,7 @@ class Admission:
     def _take_out(self, ticket: Ticket) -> None:
         del self._shares[ticket.project].waiting[ticket.number]
         self.waiting -= 1
+        self._bounded -= ticket.is_bounded
 
     def _drop(self, ticket: Ticket) -> None:
         self._take_out(ticket)
@@ -229,6 +254,9 @@ class Admission:
             self._shares = {project: share for project, share in self._shares.items() if share.running}
         return moves
 
+    def _is_full(self) -> bool:
+        return self._bounded >= self.settings.queue
+
     # Whose turn it is
 
     def _next(self) -> Ticket:
@@ -239,18 +267,17 @@ class Admission:
 
     def _make_room(self, share: _Share, now: float) -> list[Ticket]:
         """Drop from a full queue who is late, else one ticket of the project that has the most, if it has more."""
-        if self.waiting < self.settings.queue:
+        if not self._is_full():
             return []
         dropped = self.expire(now).dropped
-        others = [other for other in self._shares.values() if other.waiting]
-        if dropped or not others:
+        others = [(other.load, newest) for other in self._shares.values() if (newest := other.newest) is not None]
+        if not self._is_full() or not others:
             return dropped
-        largest = max(others, key=lambda other: other.load)
-        if largest.load <= share.load + 1:
-            return []
-        newest = next(reversed(largest.waiting.values()))
+        load, newest = max(others, key=lambda other: other[0])
+        if load <= share.load + 1:
+            return dropped
         self._drop(newest)
-        return [newest]
+        return [*dropped, newest]
 
     def _queue(self) -> Iterator[Ticket]:
         return (ticket for share in self._shares.values() for ticket in share.waiting.values())

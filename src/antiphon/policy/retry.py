@@ -62,7 +62,7 @@ class RetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How often, how soon, and at whose cost. Times are in seconds."""
 
     attempts: Count = 3
-    """Calls for one request, the first among them, at all upstreams together."""
+    """Calls for one request, the first among them, at all upstreams together; at least one for each upstream."""
     resumes: Count = 6
     """Connections in a row over which an answer that can be resumed may bring nothing new. More than `attempts`: what
     was done for it would be lost."""
@@ -174,6 +174,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     first_token: float = 0.0
     """The least time that a first token needs."""
+    others: int = 0
+    """Upstreams that were not asked yet: so many calls are theirs."""
     has_output: bool = False
     """Whether an output event reached the client. `response.created` and `in_progress` are ours: they do not count. A
     tool that has started does: its item is told first."""
@@ -219,7 +221,8 @@ _FAULTS: Final[dict[Outcome, Fault]] = {
 }
 
 _FINAL: Final[frozenset[Why]] = frozenset({"budget", "attempts", "no_room"})
-"""The client is told not to retry: this server is the layer that does, and has."""
+"""The client is told not to retry: this server is the layer that does, and has. A 429 that says when there is room is
+passed on as it is, except where the budget is spent."""
 
 
 def decide(
@@ -240,10 +243,11 @@ def decide(
         return GiveUp("not_retryable")
     why = _forbidden(failure, settings)
     if why is not None:
-        return _give_up(why, fault)
+        return _give_up(why, failure.error)
     wait = None if outcome == "misconfigured" else _wait(failure, fault, settings, random())
     why = "not_retryable" if outcome == "misconfigured" else "retry_after"
-    for seconds, budget, stays in _ways(failure, wait, here, elsewhere):
+    has_calls_left = failure.attempts + failure.others < settings.attempts
+    for seconds, budget, stays in _ways(failure, wait, here, elsewhere, has_calls_left=has_calls_left):
         if not _is_in_time(failure, seconds):
             why = "deadline"
         elif (place := budget.retry(fault)) is None:
@@ -252,12 +256,12 @@ def decide(
             return Elsewhere(place)
         else:
             return Continue(seconds, place) if failure.is_resumable else Wait(seconds, place)
-    return _give_up(why, fault)
+    return _give_up(why, failure.error)
 
 
 def no_room(error: APIError) -> GiveUp:
     """What to do about a failure after which whoever was to be asked has let nobody in."""
-    return _give_up("no_room", _FAULTS.get(outcome_of(error), "transient"))
+    return _give_up("no_room", error)
 
 
 def outward(seconds: float, *, give_up: bool = False) -> float:
@@ -274,14 +278,14 @@ def _forbidden(failure: Failure, settings: RetrySettings) -> Why | None:
 
 
 def _ways(
-    failure: Failure, wait: float | None, here: RetryBudget, elsewhere: RetryBudget | None
+    failure: Failure, wait: float | None, here: RetryBudget, elsewhere: RetryBudget | None, *, has_calls_left: bool
 ) -> Iterator[tuple[float, RetryBudget, bool]]:
     """After how many seconds a further call could be made, at whose cost, and whether it stays; the better way first.
 
-    An upstream that says when it has room is waited for, and one that can resume is the only one. Otherwise another one
-    is better than any wait.
+    An upstream that says when it has room is waited for, as long as there are calls left beside one for each of the
+    others, and one that can resume is the only one. Otherwise another one is better than any wait.
     """
-    is_first = failure.error.retry_after is not None or failure.is_resumable
+    is_first = (failure.error.retry_after is not None and has_calls_left) or failure.is_resumable
     if wait is not None and is_first:
         yield wait, here, True
     if elsewhere is not None and not failure.is_resumable:
@@ -304,7 +308,6 @@ def _is_in_time(failure: Failure, wait: float) -> bool:
     return failure.deadline is None or failure.now + wait + failure.first_token <= failure.deadline
 
 
-def _give_up(why: Why, fault: Fault) -> GiveUp:
-    """A 429 that is not for us to repeat is passed on as it is: its Retry-After is the upstream's own."""
-    is_final = why in _FINAL and (why == "budget" or fault != "throttled")
-    return GiveUp(why, False if is_final else None)
+def _give_up(why: Why, error: APIError) -> GiveUp:
+    is_passed_on = outcome_of(error) == "throttled" and error.retry_after is not None and why != "budget"
+    return GiveUp(why, False if why in _FINAL and not is_passed_on else None)

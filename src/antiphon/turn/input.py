@@ -11,7 +11,7 @@ instructions nor its settings. Every call that the client must answer needs its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -46,6 +46,11 @@ class Moderated(msgspec.Struct):
     input: ModerationResult | ModerationError | None = None
     output: ModerationResult | ModerationError | None = None
     """In the turns so far."""
+    scoring: Scoring | None = None
+    """Judges the input, on the account of a turn, for who holds nothing back; None if nobody does, or it is done."""
+
+
+Scoring: TypeAlias = "Callable[[Turn], Coroutine[Any, Any, ModerationResult | ModerationError]]"
 
 
 class Turn(msgspec.Struct):

@@ -75,6 +75,10 @@ class Trace(msgspec.Struct):
         """A trace for what is asked beside the response: of all that happens there only the attempts are noted here."""
         return Trace(request_id=self.request_id, traceparent=self.traceparent, began=self.began, attempts=self.attempts)
 
+    def alone(self) -> Trace:
+        """A trace for what may become the work of another response: nothing of it is noted here by itself."""
+        return Trace(request_id=self.request_id, traceparent=self.traceparent, began=self.began)
+
     @property
     def headers(self) -> dict[str, str]:
         """What a request to an upstream has beside its own headers."""

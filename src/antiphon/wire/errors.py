@@ -83,6 +83,11 @@ class APIError(Exception):
         self.retry_after = retry_after
         self.should_retry = self.default_should_retry if should_retry is None else should_retry
 
+    @property
+    def brief(self) -> str:
+        """What a log may say: class, status and code. The message may quote what a client sent."""
+        return f"{type(self).__name__} {self.status} {self.code or ''}".rstrip()
+
     def body(self) -> dict[str, dict[str, Any]]:
         """The JSON body of the HTTP answer. All four keys are always there: SDKs read nothing else."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}

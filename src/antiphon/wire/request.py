@@ -81,21 +81,21 @@ class ContextManagement(Wire, kw_only=True):
     compact_threshold: Annotated[int, Meta(ge=1)] | None = None
 
 
-class ModerationMode(Wire, kw_only=True):
+class ModerationMode(Wire, kw_only=True, forbid_unknown_fields=True):
     """Whether moderation only tells its scores, or blocks."""
 
     mode: Mode
 
 
-class ModerationPolicy(Wire, kw_only=True):
+class ModerationPolicy(Wire, kw_only=True, forbid_unknown_fields=True):
     """What moderation does with input and output."""
 
     input: ModerationMode | None = None
     output: ModerationMode | None = None
 
 
-class Moderation(Wire, kw_only=True):
-    """Asks for moderation by a model."""
+class Moderation(Wire, kw_only=True, forbid_unknown_fields=True):
+    """Asks for moderation by a model. A key that was misspelt would leave unguarded what was to be: it is refused."""
 
     model: str
     policy: ModerationPolicy | None = None

@@ -90,7 +90,10 @@ def _by_model(model: str) -> Provider | None:
 
 def is_local(upstream: str) -> bool:
     """Whether it is surely nobody's who publishes prices: this machine, or an address of a private network."""
-    host = urlsplit(address_of(upstream) or "").hostname or ""
+    try:
+        host = urlsplit(address_of(upstream) or "").hostname or ""
+    except ValueError:
+        return False  # no address at all
     try:
         return ip_address(host).is_private
     except ValueError:
