@@ -1,4 +1,4 @@
-"""What one delta costs at each step of its way, in microseconds: `benchmarks/micro.py`.
+"""What one delta costs at each step of its way, and a request at the door, in microseconds: `benchmarks/micro.py`.
 
 Best of several rounds over a batch of 200 deltas, on one core, with the functions that the server runs. The sum of the
 steps is what a burst costs beside the sockets.
@@ -14,10 +14,15 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from antiphon.engine.accounts import OPEN, Accounts
+from antiphon.engine.clock import SystemClock
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
+from antiphon.engine.unkept import UnkeptAccounts
 from antiphon.models.chat_stream import ChatReader
 from antiphon.models.chat_tools import ChatTools
+from antiphon.policy import administration
+from antiphon.policy.access import why_not
 from antiphon.stores.sqlite import SQLiteStore
 from antiphon.turn.deltas import Text
 from antiphon.turn.machine import Machine
@@ -76,6 +81,30 @@ async def journal(data: bytes) -> float:
     return spent / ROUNDS / BATCH * 1e6
 
 
+KEYS = 1_000
+"""In the directory, when one of them is looked up."""
+
+
+async def door() -> float:
+    """Microseconds that it takes to find out who has a key, and whether that one may create a response."""
+    accounts = Accounts(UnkeptAccounts(), SystemClock(), polls=False)
+    await accounts.start()
+
+    def make(edit: administration.Edit) -> str:
+        account = administration.create_account(edit, "default", "bot")
+        keys = [administration.create_key(edit, "default", account, "bot") for _ in range(KEYS)]
+        return keys[-1].value
+
+    key = (await accounts.edit(OPEN, make)).encode()
+
+    def requests() -> None:
+        for _ in range(BATCH):
+            principal = accounts.authenticate(key, "default", "default")
+            assert why_not(principal, "responses.write", accounts.clock.now()) is None
+
+    return best(requests)
+
+
 def main() -> None:
     """Measure and print."""
     raw = b"".join(map(chunk, range(BATCH)))
@@ -94,6 +123,7 @@ def main() -> None:
     for name, cost in steps.items():
         print(f"{name:{width}}  {cost:6.2f} µs")
     print(f"{'sum':{width}}  {sum(steps.values()):6.2f} µs")
+    print(f"{'a request: who asks, and may it':{width}}  {asyncio.run(door()):6.2f} µs")
 
 
 if __name__ == "__main__":

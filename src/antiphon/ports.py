@@ -11,11 +11,16 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
+from antiphon.policy.alert import Alert
+from antiphon.policy.directory import Change as AccountChange
+from antiphon.policy.directory import Directory, Logged
+from antiphon.policy.ledger import Row, Spent, Usage, UsageQuery
 from antiphon.policy.verdict import Account, Passage, Verdict
 from antiphon.turn.deltas import Delta
 from antiphon.turn.input import Turn
 from antiphon.turn.report import Answered, Began, Report
 from antiphon.wire.embeddings import CreateEmbeddings, EmbeddingList
+from antiphon.wire.errors import InvalidRequest
 from antiphon.wire.items import FunctionCall
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import ModelObject
@@ -102,8 +107,10 @@ class Choice(msgspec.Struct):
     """Seconds that a foreground response may take in all; 0: as long as it likes."""
     background_total: float = 0.0
     """The same for a background one."""
-    upstream: str = ""
-    """Where it goes first, as attempts tell it (`antiphon.turn.trace`); empty for a model that makes none."""
+    billed: tuple[tuple[str, str | None], ...] = ()
+    """Under which names upstreams may bill it, each with the address of the upstream, if it has one."""
+    output: int = 4096
+    """Tokens that an answer may have whose request does not say, where a hard budget has to pay for it."""
 
 
 class Embedder(Protocol):
@@ -146,6 +153,11 @@ class Moderator(Protocol):
         """Characters that are held back of a text that goes on, and judged again with what follows."""
         ...
 
+    @property
+    def model_name(self) -> str | None:
+        """The model of the catalog that it asks, and that is billed for it. None: it asks none of them."""
+        ...
+
     def judge(
         self, passages: Sequence[Passage], images: Sequence[str] = (), account: Account | None = None
     ) -> Verdict | Awaitable[Verdict]:
@@ -161,11 +173,28 @@ class Moderator(Protocol):
         ...
 
 
+class UnknownModel(InvalidRequest):
+    """No model has the name that was asked for; the message says which names there are."""
+
+    default_code = "model_not_found"
+
+    def __init__(self, reason: str, names: Sequence[str], *, others: bool = False) -> None:
+        """`others`: whether an upstream may know more names than these."""
+        known = [*names, "any name that the upstream knows"] if others else names
+        super().__init__(f"{reason} Available models: {', '.join(known) or 'none'}.", param="model")
+        self._told = reason, names, others
+
+    def among(self, is_shown: Callable[[str], bool]) -> UnknownModel:
+        """The same, for somebody who may not know of all names."""
+        reason, names, others = self._told
+        return UnknownModel(reason, [name for name in names if is_shown(name)], others=others)
+
+
 class Catalog(Protocol):
     """The models that requests may name."""
 
     def choose(self, name: str | None) -> Choice:
-        """The model for a name. Raises InvalidRequest (400 `model_not_found`) with the names there are."""
+        """The model for a name. Raises UnknownModel with the names there are."""
         ...
 
     @property
@@ -229,6 +258,8 @@ class Begin(msgspec.Struct):
     """A response begins."""
 
     record: Record
+    row: Row | None = None
+    """What the ledger has of it as long as it runs. There from the same moment on as the response."""
 
 
 class End(msgspec.Struct):
@@ -351,6 +382,125 @@ class ResponseCache(Protocol):
 
     def remove(self, project: str, key: bytes) -> Future[None]:
         """Keep it no longer."""
+        ...
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of an audit log. An empty filter lets everything pass."""
+
+    organization: str
+    types: Sequence[str] = ()
+    actors: Sequence[str] = ()
+    """Ids of users, service accounts or keys."""
+    emails: Sequence[str] = ()
+    projects: Sequence[str] = ()
+    resources: Sequence[str] = ()
+    since: float = 0.0
+    """Unix time; `until` is the first that is too late."""
+    until: float = float("inf")
+    after: str | None = None
+    """The id of the line behind which the lines begin."""
+    before: str | None = None
+    """The id of the line before which they end. Alone it turns the search round: the nearest lines come first."""
+    oldest_first: bool = False
+    limit: int = 20
+
+
+class AccountStore(Protocol):
+    """Organizations, projects, people, keys, and the log of what was done to them. See `antiphon.policy.directory`.
+
+    Several processes may change it at the same time. All methods raise Unavailable (503) as a store does.
+    """
+
+    async def load(self) -> Directory:
+        """All of it, as it is at one moment."""
+        ...
+
+    async def revision(self) -> int:
+        """How often it was changed, by whomever. Asked several times a second."""
+        ...
+
+    def write(self, change: AccountChange, revision: int) -> Future[bool]:
+        """Carry out a change that was decided on at a revision. False, and nothing done, if it is another now."""
+        ...
+
+    def used(self, times: Mapping[str, float]) -> Future[None]:
+        """Note when keys were used last, by their id. This is no change."""
+        ...
+
+    async def audit(self, query: AuditQuery) -> Sequence[Logged] | None:
+        """Lines of the audit log; None if `after` or `before` is none of its lines."""
+        ...
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """An alert that is written down, and the ways on which it has yet to be sent."""
+
+    alert: Alert
+    pending: tuple[str, ...]
+
+
+class AlertStore(Protocol):
+    """The alerts that were sent, so that none is sent twice. All methods raise Unavailable (503) as a store does."""
+
+    def fire(self, alert: Alert, pending: Sequence[str]) -> Future[bool]:
+        """Write an alert down that is to be sent on some ways. False, and nothing done, if it is there already.
+
+        It is the same if organization, budget, beginning of the window, threshold and amount are.
+        """
+        ...
+
+    def sent(self, alert_id: str, way: str) -> Future[None]:
+        """Note that an alert was sent on a way, or is given up."""
+        ...
+
+    async def fired(self, since: float) -> Sequence[Fired]:
+        """The alerts since a Unix time, oldest first."""
+        ...
+
+
+class AlertSink(Protocol):
+    """A way on which alerts are sent."""
+
+    @property
+    def name(self) -> str:
+        """Its name, by which it is known after a restart: `webhook`, `email`."""
+        ...
+
+    def takes(self, alert: Alert) -> bool:
+        """Whether an alert goes this way."""
+        ...
+
+    async def send(self, alert: Alert) -> None:
+        """Send it. Raises APIError with the reason if that failed; then it is tried again."""
+        ...
+
+
+class Ledger(Protocol):
+    """What each piece of work used and cost. See `antiphon.policy.ledger`. All methods raise Unavailable as a store."""
+
+    def write(self, rows: Sequence[Row]) -> Future[None]:
+        """Write rows, each with its charges, in place of those with the same ids: all of them, or none.
+
+        Who asked, when, and for what, stays as the first row told it. A row that is over is not opened again by one
+        that runs. What is handed over first is written first.
+        """
+        ...
+
+    async def running(self) -> Sequence[Row]:
+        """The rows of work that has not ended, oldest first, with their charges."""
+        ...
+
+    async def find(self, work_id: str) -> Row | None:
+        """The row of a piece of work, with its charges."""
+        ...
+
+    async def usage(self, query: UsageQuery) -> Sequence[Usage]:
+        """What was used by work that is over, by the time when it began: in the order of time, then of the groups."""
+        ...
+
+    async def spent(self, since: float) -> Sequence[Spent]:
+        """What work cost that began at a time or after it, by organization, project and key."""
         ...
 
 

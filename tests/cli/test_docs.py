@@ -3,8 +3,10 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from antiphon.cli.app import app
@@ -20,9 +22,15 @@ def section(command: str) -> str:
     return found[1]
 
 
+def commands(command: str) -> dict[str, Any]:
+    """The commands of a group by their names; a command alone."""
+    found = COMMANDS[command]
+    return found.commands if isinstance(found, TyperGroup) else {"": found}
+
+
 def options(command: str) -> set[str]:
-    """The long names of a command's options."""
-    parameters = [one for one in COMMANDS[command].params if one.param_type_name == "option"]
+    """The long names of the options of a command, or of all in its group."""
+    parameters = [one for each in commands(command).values() for one in each.params if one.param_type_name == "option"]
     return {next(name for name in one.opts if name.startswith("--")) for one in parameters} - {"--help"}
 
 
@@ -38,8 +46,12 @@ def test_every_client_has_a_row():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_examples_and_they_parse(command):
     (block,) = re.findall(r"```sh\n(.*?)```", section(command), re.DOTALL)
+    shown = set()
     for line in block.splitlines():
         words = shlex.split(line.rpartition("| ")[2])
         words = words[words.index("antiphon") :]
         assert words[1] == command
-        COMMANDS[command].make_context(command, words[2:])
+        below = words[2] if isinstance(COMMANDS[command], TyperGroup) else ""
+        commands(command)[below].make_context(command, words[3:] if below else words[2:])
+        shown.add(below)
+    assert shown == set(commands(command))

@@ -104,6 +104,12 @@ def test_an_open_server_without_a_key_is_broken(doctor):
     assert (code, found["key of this server"][0]) == (0, "ok")
 
 
+def test_a_key_in_the_database_will_do_for_an_open_server(doctor, antiphon):
+    assert antiphon("keys", "create", "laptop", "--data", "data").exit_code == 0
+    found, code = doctor(ANTIPHON_HOST="0.0.0.0", ANTIPHON_DATA="data")
+    assert (code, found["key of this server"][0]) == (0, "ok")
+
+
 def test_a_lost_key_file_is_broken(doctor, tmp_path):
     found, code = doctor(ANTIPHON_API_KEY_FILE="gone")
     assert (code, found["key of this server"][0]) == (1, "broken")

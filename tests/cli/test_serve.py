@@ -176,8 +176,7 @@ def test_the_settings_reach_the_server(tmp_path):
         'allowed_hosts = ["Box.local"]\nallowed_origins = ["http://page.test"]'
     )
     config = load(environ={"HOME": "/"}, folder=tmp_path)
-    options = options_of(config, lambda: "k")
-    assert options.api_key() == "k"
+    options = options_of(config)
     assert options.hosts == LOCAL_HOSTS | {"box.local"}
     assert options.origins == {"http://page.test"}
     assert (options.keepalive, options.obfuscation, options.done_marker) == (1.5, True, True)
@@ -187,7 +186,7 @@ def test_the_settings_reach_the_server(tmp_path):
 def test_for_other_machines_every_host_name_is_answered_unless_some_are_listed(tmp_path):
     for text, hosts in (("", None), ('allowed_hosts = ["a.test"]', {"a.test"})):
         (tmp_path / "antiphon.toml").write_text(f'[server]\nhost = "0.0.0.0"\n{text}')
-        assert options_of(load(environ={"HOME": "/"}, folder=tmp_path), lambda: "k").hosts == hosts
+        assert options_of(load(environ={"HOME": "/"}, folder=tmp_path)).hosts == hosts
 
 
 def loaded_by(code: str, folder: Path) -> set[str]:

@@ -28,6 +28,7 @@ SECTIONS = {
     "[tracing]": settings.TracingSettings,
     '[embeddings."name"]': settings.EmbeddingsSettings,
     "[prices]": settings.PricesSettings,
+    "[alerts]": settings.AlertsSettings,
     "[retry]": RetrySettings,
     "[breaker]": BreakerSettings,
     "[hedging]": HedgeSettings,

@@ -1,6 +1,7 @@
 """The catalog: which model a name stands for, and what is listed."""
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,9 @@ from antiphon.config.settings import (
     Secret,
     UpstreamSettings,
 )
+from antiphon.engine.capped import Capped
+from antiphon.engine.gated import Gated
+from antiphon.engine.lines import Line
 from antiphon.models.chat_completions import ChatOptions
 from antiphon.models.responses import ResponsesOptions
 from antiphon.plugins import Models, compose
@@ -31,6 +35,15 @@ from antiphon.wire.errors import InvalidRequest
 from tests.config.fakes import listing, serving
 
 pytestmark = pytest.mark.anyio
+
+
+def lines(models: Models, name: str) -> Sequence[Line]:
+    """The lines of a model, behind the gate of the budgets."""
+    model = models.choose(name).model
+    if isinstance(model, Gated):
+        model = model.inner
+    assert isinstance(model, Capped)
+    return model.inner.lines
 
 
 def chat(base_url: str = "http://127.0.0.1:9/v1", **more: object) -> ChatSettings:
@@ -56,25 +69,6 @@ async def test_the_upstreams_name_is_the_same_unless_it_is_configured():
     models = Models({"qwen3": chat(), "*": responses()})
     assert models.choose("qwen3").model.name == "qwen3"
     assert models.choose("o9").model.name == "o9"
-
-
-async def test_where_attempts_go_first_is_known_of_each_name_and_of_what_is_asked_without_any_that_it_makes_none():
-    at = "http://127.0.0.1:9/v1"
-    models = Models(
-        {
-            "one": chat(f"{at}/"),
-            "limited": RehearsalSettings(backend="rehearsal", max_concurrency=1),
-            "route": RouteSettings(backend="route", models=("one", "rehearsal")),
-            "other": RouteSettings(backend="route", models=("rehearsal", "one")),
-        }
-    )
-    assert {name: models.choose(name).upstream for name in models.names()} == {
-        "one": at,
-        "limited": "rehearsal:limited",
-        "route": at,
-        "other": "rehearsal:rehearsal",
-        "rehearsal": "",
-    }
 
 
 async def test_a_route_to_the_cheapest_warns_at_the_start_of_what_has_no_price(caplog):
@@ -192,7 +186,7 @@ async def test_a_backend_of_others_is_an_entry_point_that_takes_its_settings(mon
     settings = PluginSettings(backend="moonshine", options={"phase": "full"})
     models = Models({"m": settings})
     assert seen == []
-    assert [line.model for line in models.choose("m").model.lines] == [model]
+    assert [line.model for line in lines(models, "m")] == [model]
     assert models.choose("m").name == "m"
     assert seen == [settings]
 
@@ -332,24 +326,24 @@ def route(*models: str, **more: object) -> RouteSettings:
 
 def test_a_route_is_the_lines_of_its_models():
     models = Models({"a": chat(), "b": responses(), "r": route("b", "a", "rehearsal")})
-    lines = models.choose("r").model.lines
-    assert [line.model.name for line in lines] == ["b", "a", "rehearsal"]
+    found = lines(models, "r")
+    assert [line.model.name for line in found] == ["b", "a", "rehearsal"]
     assert models.choose("r").name == "r"
-    (alone,) = models.choose("a").model.lines
-    assert alone.breaker is lines[1].breaker
-    assert alone.budget is lines[1].budget
-    assert lines[0].budget is lines[1].budget  # one address
-    assert lines[0].breaker is not lines[1].breaker
+    (alone,) = lines(models, "a")
+    assert alone.breaker is found[1].breaker
+    assert alone.budget is found[1].budget
+    assert found[0].budget is found[1].budget  # one address
+    assert found[0].breaker is not found[1].breaker
 
 
 @pytest.mark.parametrize("order", ["abc", "cba"])
 def test_models_of_one_address_share_its_places_whichever_of_them_says_how_many(order):
     models = Models({"a": chat(), "b": chat(max_concurrency=2, max_queue=7), "c": chat("http://127.0.0.1:8/v1")})
-    lines = {name: models.choose(name).model.lines[0] for name in order}
-    assert lines["a"].queue is lines["b"].queue
-    assert lines["a"].queue is not None
-    assert (lines["a"].queue.admission.settings.limit, lines["a"].queue.admission.settings.queue) == (2, 7)
-    assert lines["c"].queue is None
+    found = {name: lines(models, name)[0] for name in order}
+    assert found["a"].queue is found["b"].queue
+    assert found["a"].queue is not None
+    assert (found["a"].queue.admission.settings.limit, found["a"].queue.admission.settings.queue) == (2, 7)
+    assert found["c"].queue is None
 
 
 def test_hedging_of_a_rehearsal_counts_in_a_route_and_with_a_limit(tmp_path):
@@ -360,8 +354,8 @@ def test_hedging_of_a_rehearsal_counts_in_a_route_and_with_a_limit(tmp_path):
         '[models.r]\nbackend = "route"\nmodels = ["a", "rehearsal"]\n'
     )
     models = compose(load(file=file, environ={}), {}, servers=())
-    lines = [models.choose(name).model.inner.lines[0] for name in "rb"]
-    assert [line.hedging is not None for line in lines] == [True, True]
+    found = [lines(models, name)[0] for name in "rb"]
+    assert [line.hedging is not None for line in found] == [True, True]
 
 
 def test_a_name_that_only_a_client_has_said_is_none_of_the_configuration():
@@ -374,25 +368,25 @@ def test_a_name_that_only_a_client_has_said_is_none_of_the_configuration():
 
 @pytest.mark.parametrize(("word", "state"), [("auto", "closed"), ("open", "forced_open"), ("off", "disabled")])
 def test_an_operators_word_on_a_breaker_is_told_to_it(word, state):
-    (line,) = Models({"a": chat(breaker=word)}).choose("a").model.lines
+    (line,) = lines(Models({"a": chat(breaker=word)}), "a")
     assert line.breaker.state == state
 
 
 def test_weights_belong_to_the_route_and_not_to_the_model():
     models = Models({"a": chat(), "b": chat(), "r": route("a", "b", order="weighted", weights={"a": 9.0})})
-    assert [line.weight for line in models.choose("r").model.lines] == [9.0, 1.0]
-    assert models.choose("a").model.lines[0].weight == 1.0
+    assert [line.weight for line in lines(models, "r")] == [9.0, 1.0]
+    assert lines(models, "a")[0].weight == 1.0
 
 
 def test_the_cheapest_is_known_by_its_price():
     openai = "https://api.openai.com/v1"
     models = Models({"gpt-5": chat(openai), "gpt-5-nano": chat(openai), "r": route("gpt-5", "gpt-5-nano")})
-    dear, cheap = (line.price() for line in models.choose("r").model.lines)
+    dear, cheap = (line.price() for line in lines(models, "r"))
     assert dear > cheap > 0
 
 
 def test_what_rehearsal_rehearses_is_not_tried_again():
-    assert not hasattr(Models({}).choose("rehearsal").model, "lines")
+    assert not hasattr(Models({}).choose("rehearsal").model.inner, "lines")
 
 
 @pytest.mark.parametrize("text", ["#", "teapot"])

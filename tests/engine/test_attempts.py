@@ -484,11 +484,12 @@ async def test_what_the_upstream_told_is_kept_wherever_it_came(script):
     assert (attempt.usage, attempt.is_estimated) == (FIGURES, False)
 
 
-async def test_what_failed_before_any_output_has_used_nothing():
-    scene = Scene(Plays([[], DOWN], said("Hello.")))
+@pytest.mark.parametrize(("taken", "is_free"), [([DOWN], True), ([[], DOWN], False)])
+async def test_what_no_upstream_took_has_used_nothing_and_what_one_took_its_input(taken, is_free):
+    scene = Scene(Plays(taken, said("Hello.")))
     turn = long_turn()
     await scene.ask(turn)
-    assert [attempt.usage is None for attempt in turn.trace.attempts] == [True, False]
+    assert [attempt.usage is None for attempt in turn.trace.attempts] == [is_free, False]
 
 
 # An upstream that can go on

@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from decimal import Decimal
-from functools import reduce
 
 import pytest
+from msgspec.structs import replace
 
 from antiphon.engine.attempts import Attempts
 from antiphon.engine.costs import Costs
 from antiphon.engine.upstreams import Upstreams
 from antiphon.policy.prices import Prices
-from antiphon.ports import Choice
-from antiphon.testing import FakeClock, Only, ScriptedModel
-from antiphon.turn.deltas import Arguments, ItemDone, ItemStarted, Text
+from antiphon.testing import FakeClock, ScriptedModel
+from antiphon.turn.deltas import Finished, ItemDone, ItemStarted, Settled, Text
+from antiphon.turn.deltas import Usage as Used
 from antiphon.turn.report import Report
 from antiphon.turn.trace import Attempt
-from antiphon.turn.usage import added
-from antiphon.wire.items import FunctionCall
+from antiphon.wire.items import WebSearchCall
 from antiphon.wire.response import Usage
-from tests.engine.stage import create, read, stage
+from tests.engine.stage import create, stage
 from tests.engine.test_report import told, watched
-from tests.engine.test_take_over import LOOK, interrupted
 from tests.support.moderated import PHRASE, Behind, house
 
 FILE = """
@@ -81,54 +79,67 @@ def test_the_built_in_model_costs_nothing(tmp_path):
     assert costs(tmp_path)(report(model="rehearsal")) == 0
 
 
-# After the death of a process
+# Service tiers and hosted tools
+
+TIERED = """
+[[price]]
+model = "dear"
+input = 0
+output = 20
+
+[price.tiers.priority]
+factor = 2
+
+[price.tools.web_search]
+call = 0.01
+"""
 
 
-class At(Only):
-    """A catalog of one model at an address, under every name."""
+def tiered(tmp_path):
+    (tmp_path / "prices.toml").write_text(TIERED)
+    return Costs(Prices.load(tmp_path / "prices.toml"))
 
-    def __init__(self, model, upstream):
-        super().__init__(model)
-        self.model, self.upstream = model, upstream
 
-    def choose(self, name):
-        return Choice(name, self.model, upstream=self.upstream)
+def test_an_attempt_costs_what_its_service_tier_does(tmp_path):
+    cost = tiered(tmp_path)
+    assert cost(report(attempt("dear"))) == Decimal("0.002")
+    assert cost(report(attempt("dear", service_tier="priority"))) == Decimal("0.004")
+
+
+def test_what_does_not_say_its_tier_is_billed_in_the_one_that_was_asked_for_and_judges_in_none(tmp_path):
+    cost = tiered(tmp_path)
+    for attempts, dollars in [((), "0.004"), ((attempt("dear", is_past=True),), "0.004")]:
+        assert cost(replace(report(*attempts), service_tier="priority")) == Decimal(dollars)
+    assert cost(replace(report(attempt("dear", judges=True)), service_tier="priority")) == Decimal("0.002")
+    assert cost(replace(report(attempt("dear", service_tier="default")), service_tier="priority")) == Decimal("0.002")
+
+
+def test_a_hosted_tool_is_charged_for_each_call_of_the_attempt_that_ran_it(tmp_path):
+    ran, other = attempt("dear", tools={"web_search_calls": 1}), attempt("dear")
+    assert tiered(tmp_path)(report(ran, other)) == Decimal("0.002") + Decimal("0.01") + Decimal("0.002")
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("ends", ["runs again", "is over"])
-async def test_what_the_dead_process_had_asked_for_is_paid_for_too(tmp_path, ends):
-    call = ItemStarted(0, FunctionCall(call_id="c", name="look", arguments="", status="in_progress"))
-    batch = [Text("Well. " * 50)] if ends == "runs again" else [call, Arguments(0, "{}"), ItemDone(0)]
-    before = await interrupted(tmp_path, batch, tools=[LOOK])
-    clock = FakeClock()
-    upstreams = Upstreams(clock)
-    line = upstreams.line(ScriptedModel(name="dear"), ADDRESS)
-    model = Attempts([line], clock, upstreams.retry, random=lambda: 0.5)
-    async with stage(before.folder, At(model, ADDRESS), clock=clock) as engine:
-        watching = watched(engine, cost=costs(tmp_path))
-        await read(engine, before.id)
+@pytest.mark.parametrize(
+    ("asked", "says", "dollars"),
+    [
+        (None, [], "0.002"),
+        ("priority", [], "0.004"),
+        ("priority", [Settled({"service_tier": "default"})], "0.002"),
+        ("auto", [Settled({"service_tier": "priority"})], "0.004"),
+        (None, [ItemStarted(0, WebSearchCall(id="ws_1", status="in_progress")), ItemDone(0)], "0.012"),
+        (None, [Settled({"tool_usage": {"web_search": {"num_requests": 1}}})], "0.012"),
+    ],
+)
+async def test_what_the_upstream_says_of_its_tier_and_its_tools_is_charged_once(tmp_path, asked, says, dollars):
+    words = [[Text("Well."), *says, Used(USED), Finished()]]
+    clock, moderation = FakeClock(), house()
+    catalog = behind(ScriptedModel(words, name="dear"), clock, moderation)
+    async with stage(tmp_path / "data", catalog, clock=clock, moderation=moderation) as engine:
+        watching = watched(engine, cost=tiered(tmp_path))
+        await (await create(engine, service_tier=asked)).result()
         await told(watching)
-    report = watching.report
-    cut = report.attempts[0]
-    assert (cut.upstream, cut.model, cut.outcome, cut.is_estimated) == (ADDRESS, "dear", "cancelled", True)
-    assert len(report.attempts) == (2 if ends == "runs again" else 1)
-    used = reduce(added, [one.usage for one in report.attempts])
-    assert used == report.usage
-    assert report.cost == Decimal(used.input_tokens * 10 + used.output_tokens * 100) / 1_000_000
-    assert report.is_estimated
-
-
-@pytest.mark.anyio
-async def test_what_is_asked_without_attempts_has_none_after_the_death_of_a_process_either(tmp_path):
-    before = await interrupted(tmp_path, [Text("Well. " * 50)])
-    async with stage(before.folder, At(ScriptedModel(name="dear"), "")) as engine:
-        watching = watched(engine, cost=costs(tmp_path))
-        await read(engine, before.id)
-        await told(watching)
-    report = watching.report
-    assert report.attempts == ()
-    assert report.cost == Decimal(report.usage.input_tokens * 10 + report.usage.output_tokens * 100) / 1_000_000
+    assert watching.report.cost == Decimal(dollars)
 
 
 # From end to end

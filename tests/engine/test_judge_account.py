@@ -192,7 +192,7 @@ async def test_what_is_classified_is_reported_with_the_cost_of_its_judge(tmp_pat
     house = House('{"hate": 0.9}')
     async with house.stage(tmp_path) as engine:
         watching = watched(engine, cost=costs(tmp_path))
-        moderations = Moderations(house.moderation, house.clock, engine.observers)
+        moderations = Moderations(house.moderation, engine.catalog.choose, house.clock, engine.observers, engine.till)
         trace = Trace(request_id="req_1", traceparent="00-1-2-01")
         request = CreateModeration(input=["one", "two"])
         answer = await moderations.create("default", request, trace)
@@ -209,7 +209,7 @@ async def test_a_judge_that_fails_is_reported_with_what_it_cost(tmp_path):
     house = House(judge)
     async with house.stage(tmp_path) as engine:
         watching = watched(engine, cost=costs(tmp_path))
-        moderations = Moderations(house.moderation, house.clock, engine.observers)
+        moderations = Moderations(house.moderation, engine.catalog.choose, house.clock, engine.observers, engine.till)
         with pytest.raises(Unavailable):
             await moderations.create("default", CreateModeration(input="x"), Trace())
     report = watching.report

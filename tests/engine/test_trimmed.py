@@ -20,7 +20,7 @@ from tests.engine.stage import PROJECT, create, stage
 
 pytestmark = pytest.mark.anyio
 
-PNG = {"type": "input_image", "image_url": "data:image/png;base64,aGk="}
+PNG = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
 LONG = "word " * 60
 CHAT = [
     {"role": "developer", "content": "Be brief."},

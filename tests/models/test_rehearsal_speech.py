@@ -130,7 +130,8 @@ async def test_an_image_counts_the_same_whatever_its_size() -> None:
         image = {"type": "input_image", "image_url": f"data:image/png;base64,{data}"}
         return {"input": [{"role": "user", "content": [image]}]}
 
-    assert await Rehearsal().count(turn_of(asked("AAAA"))) == await Rehearsal().count(turn_of(asked("AAAA" * 99)))
+    small, large = "iVBORw0KGgoA", "iVBORw0KGgoA" + "AAAA" * 99
+    assert await Rehearsal().count(turn_of(asked(small))) == await Rehearsal().count(turn_of(asked(large)))
 
 
 # Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,23 @@ from typing import Any
 
 import aiohttp
 
+from antiphon.engine.accounts import Accounts
+from antiphon.engine.alerts import Alerts
 from antiphon.engine.clock import SystemClock
+from antiphon.engine.costs import Costs
 from antiphon.engine.engine import Engine, EngineSettings
 from antiphon.engine.moderation import Moderation
 from antiphon.engine.report import Cost
-from antiphon.ports import Catalog, Clock, Embedder, Observer
+from antiphon.engine.till import Till
+from antiphon.policy.prices import Prices
+from antiphon.ports import AlertSink, Catalog, Clock, Embedder, Observer
 from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
 from antiphon.server.run import Server, listen
+from antiphon.stores.accounts import SQLiteAccounts
+from antiphon.stores.ledger import SQLiteLedger
 from antiphon.stores.sqlite import SQLiteStore
+from antiphon.stores.till import SQLiteAlerts
 from antiphon.testing import Only, ScriptedModel
 
 
@@ -87,21 +95,31 @@ async def serving(
     observers: Sequence[Observer] = (),
     cost: Cost | None = None,
     embedders: Mapping[str, Embedder] | None = None,
+    api_key: Callable[[], str | None] = lambda: None,
+    admin_key: str | None = None,
+    prices: Prices | None = None,
+    sinks: Sequence[AlertSink] = (),
     **options: Any,
 ) -> AsyncIterator[Serving]:
     """Serve a scripted model, or a whole catalog, until the end of the block."""
     catalog = Only(model or ScriptedModel()) if model is None or isinstance(model, ScriptedModel) else model
     with tempfile.TemporaryDirectory() as made:
         store = store or SQLiteStore(folder or Path(made))
+        clock = clock or SystemClock()
+        accounts = Accounts(SQLiteAccounts(store), clock, configured=api_key, admin_key=admin_key)
+        alerts = Alerts(SQLiteAlerts(store), clock, sinks)
         engine = Engine(
             catalog,
             store,
-            clock or SystemClock(),
+            clock,
             settings or EngineSettings(),
             observers=observers,
-            cost=cost,
+            cost=cost if prices is None else Costs(prices),
             embedders=embedders,
             moderation=moderation,
+            accounts=accounts,
+            till=Till(accounts, clock, prices=prices, ledger=SQLiteLedger(store), alerts=alerts),
+            ledger=SQLiteLedger(store),
         )
         await engine.start()
         listener = listen("127.0.0.1", 0)

@@ -159,7 +159,6 @@ def test_an_item_of_another_server_that_is_not_what_we_know_is_kept_whole() -> N
     [
         ({"type": "input_image"}, "image_url"),
         ({"type": "input_image", "image_url": "foo"}, "image_url"),
-        ({"type": "input_image", "image_url": "data:image/png;base64,!!!"}, "image_url"),
         ({"type": "input_file"}, "file_data"),
         ({"type": "input_file", "file_data": "not base64"}, "file_data"),
         ({"type": "input_file", "file_data": "data:text/plain;base64,x"}, "file_data"),

@@ -8,12 +8,18 @@ import typer
 
 from antiphon import __version__
 from antiphon.cli.ask import ask
+from antiphon.cli.audit import audit
+from antiphon.cli.budgets import budgets
 from antiphon.cli.connect import connect
 from antiphon.cli.doctor import doctor
+from antiphon.cli.keys import keys
+from antiphon.cli.limits import limits
 from antiphon.cli.models import models
+from antiphon.cli.projects import projects
 from antiphon.cli.replay import replay
 from antiphon.cli.serve import serve
 from antiphon.cli.status import status
+from antiphon.cli.usage import usage
 
 __all__ = ["app"]
 
@@ -26,8 +32,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (serve, ask, models, replay, status, doctor, connect):
+for _command in (serve, ask, models, replay, status, doctor, connect, audit, usage):
     app.command()(_command)
+for _name, _commands in {"keys": keys, "projects": projects, "limits": limits, "budgets": budgets}.items():
+    app.add_typer(_commands, name=_name)
 
 
 def _print_version(wanted: bool) -> None:

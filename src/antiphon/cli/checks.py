@@ -16,13 +16,17 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from antiphon.cli.accounts import with_accounts
 from antiphon.cli.context import ENOUGH_FOR_CODEX, window_of
 from antiphon.config.addresses import base_url_of, is_loopback
 from antiphon.config.keys import NoKey, key_at_hand, key_now
 from antiphon.config.load import VARIABLES, environment, load
 from antiphon.config.probe import ListedModel, NoAnswer, ask, ask_upstream, list_models
 from antiphon.config.settings import Config, ConfigError, ServerSettings, UpstreamSettings
+from antiphon.engine.accounts import Accounts
 from antiphon.plugins import Models, compose
+from antiphon.stores.sqlite import DATABASE
+from antiphon.wire.errors import Unavailable
 
 __all__ = ["Check", "examine"]
 
@@ -145,14 +149,27 @@ def _free_port(server: ServerSettings) -> Check:
 
 def _key(server: ServerSettings) -> Check:
     try:
-        key = key_at_hand(server)()
+        key, kept = key_at_hand(server)(), _kept(server.data)
     except NoKey as error:
         return Check("key of this server", "broken", error.reason)
-    if key is not None:
-        return Check("key of this server", "ok", "set: clients must send it")
+    except Unavailable as error:
+        return Check("key of this server", "broken", error.message)
+    if key is not None or kept or server.admin_key is not None:
+        return Check("key of this server", "ok", "set: clients must send one")
     if is_loopback(server.host):
         return Check("key of this server", "ok", "none: every program on this machine may ask")
     return Check("key of this server", "broken", f"none, and {server.host} can be reached from other machines")
+
+
+def _kept(folder: Path) -> int:
+    """How many keys the database holds, if there is one. Raises Unavailable."""
+    if not (folder / DATABASE).is_file():
+        return 0
+
+    async def count(accounts: Accounts) -> int:
+        return len(accounts.directory.keys)
+
+    return asyncio.run(with_accounts(folder, count))
 
 
 # Models

@@ -67,7 +67,6 @@ def serve(
 
 def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[str, str], Callable[[], str | None]]:
     """All settings, and what gives the key that clients must send."""
-    from antiphon.config.addresses import is_loopback
     from antiphon.config.keys import NoKey, key_at_hand
     from antiphon.config.load import environment, load
     from antiphon.config.settings import ConfigError
@@ -80,18 +79,16 @@ def _settings(flags: dict[str, Any], config: Path | None) -> tuple[Config, dict[
         fail(str(error), WRONG)
     except NoKey as error:
         fail(error.reason, WRONG)
-    if key() is None and not is_loopback(settings.server.host):
-        fail(
-            f"{settings.server.host} can be reached from other machines, and there is no key: anybody could use your "
-            "models. Set one with ANTIPHON_API_KEY or api_key_file, or serve on 127.0.0.1",
-            WRONG,
-        )
+    admin_key = settings.server.admin_key
+    if admin_key is not None and admin_key.reveal() == key():
+        fail("the admin key and the key that clients send are the same: clients could do everything", WRONG)
     return settings, environ, key
 
 
 def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None]) -> None:
     from antiphon.config.addresses import base_url_of
     from antiphon.config.settings import ConfigError
+    from antiphon.engine.accounts import NoKeys
     from antiphon.observe.logs import set_level
     from antiphon.plugins import answers_of, compose, monitoring
     from antiphon.server.run import listen
@@ -111,22 +108,28 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
         catalog = compose(settings, environ, own_port=port, created=int(time.time()), answers=answers)
         monitored = monitoring(settings, environ, catalog.names(), catalog.upstreams)
         run(
-            lambda: engine_of(settings, catalog, store, monitored),
-            options_of(settings, key, monitored.metrics),
+            lambda: engine_of(settings, catalog, store, monitored, key),
+            options_of(settings, monitored.metrics),
             listener,
-            lambda _: _greet(settings, catalog, address, keyed=key() is not None),
+            lambda engine: _greet(settings, catalog, address, is_open=engine.accounts.is_open),
         )
         monitored.close()
     except ConfigError as error:
         fail(str(error), WRONG)
+    except NoKeys:
+        fail(
+            f"{server.host} can be reached from other machines, and there is no key: anybody could use your models. "
+            "Make one with antiphon keys create, set ANTIPHON_API_KEY or ANTIPHON_ADMIN_KEY, or serve on 127.0.0.1",
+            WRONG,
+        )
     except (DataFolderInUse, Unavailable) as error:
         fail(str(error))
     finally:
         listener.close()
 
 
-def _greet(settings: Config, catalog: Models, address: str, *, keyed: bool) -> None:
-    out(welcome(settings, catalog, address, keyed=keyed))
+def _greet(settings: Config, catalog: Models, address: str, *, is_open: bool) -> None:
+    out(welcome(settings, catalog, address, is_open=is_open))
     read_ahead(settings, catalog)
 
 
@@ -160,14 +163,23 @@ def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
 # Composition
 
 
-def engine_of(settings: Config, catalog: Models, store: SQLiteStore, monitored: Monitoring) -> Engine:
-    """The engine over the store in the data folder."""
+def engine_of(
+    settings: Config, catalog: Models, store: SQLiteStore, monitored: Monitoring, key: Callable[[], str | None]
+) -> Engine:
+    """The engine over the store in the data folder. `key` gives the one key of the configuration."""
+    from antiphon.config.addresses import is_loopback
+    from antiphon.engine.accounts import Accounts
+    from antiphon.engine.alerts import Alerts
     from antiphon.engine.clock import SystemClock
     from antiphon.engine.costs import Costs
     from antiphon.engine.engine import Engine, EngineSettings
-    from antiphon.plugins import embedders
+    from antiphon.engine.till import Till
+    from antiphon.plugins import alert_sinks, embedders
+    from antiphon.stores.accounts import SQLiteAccounts
+    from antiphon.stores.ledger import SQLiteLedger
+    from antiphon.stores.till import SQLiteAlerts
 
-    server, background = settings.server, settings.background
+    server, background, clock = settings.server, settings.background, SystemClock()
     options = EngineSettings(
         hold=server.hold,
         on_disconnect=server.on_disconnect,
@@ -175,19 +187,31 @@ def engine_of(settings: Config, catalog: Models, store: SQLiteStore, monitored: 
         lease=background.lease,
         max_attempts=background.max_attempts,
     )
+    accounts = Accounts(
+        SQLiteAccounts(store),
+        clock,
+        opens=is_loopback(server.host),
+        configured=key,
+        admin_key=None if server.admin_key is None else server.admin_key.reveal(),
+    )
+    ledger = SQLiteLedger(store)
+    alerts = Alerts(SQLiteAlerts(store), clock, alert_sinks(settings, clock.now))
     return Engine(
         catalog,
         store,
-        SystemClock(),
+        clock,
         options,
         observers=monitored.observers,
         cost=Costs(catalog.prices),
         embedders=embedders(settings),
         moderation=catalog.moderation,
+        accounts=accounts,
+        till=Till(accounts, clock, prices=catalog.prices, ledger=ledger, alerts=alerts),
+        ledger=ledger,
     )
 
 
-def options_of(settings: Config, key: Callable[[], str | None], metrics: Metrics | None = None) -> ServerOptions:
+def options_of(settings: Config, metrics: Metrics | None = None) -> ServerOptions:
     """How the HTTP side behaves. On loopback only local names are answered, and those that are allowed besides."""
     from antiphon.config.addresses import is_loopback
     from antiphon.server.call import ServerOptions
@@ -197,7 +221,6 @@ def options_of(settings: Config, key: Callable[[], str | None], metrics: Metrics
     allowed = frozenset(host.lower() for host in server.allowed_hosts)
     hosts = LOCAL_HOSTS | allowed if is_loopback(server.host) else allowed or None
     return ServerOptions(
-        api_key=key,
         hosts=hosts,
         origins=frozenset(server.allowed_origins),
         keepalive=server.keepalive,
@@ -213,11 +236,15 @@ def options_of(settings: Config, key: Callable[[], str | None], metrics: Metrics
 # What is printed
 
 
-def welcome(settings: Config, catalog: Models, address: str, *, keyed: bool) -> str:
-    """The address, the models, and a request to try."""
+_OPEN = "open: everybody on this machine, without a key. Make the first with: antiphon keys create"
+_CLOSED = "with a key: antiphon keys list"
+
+
+def welcome(settings: Config, catalog: Models, address: str, *, is_open: bool) -> str:
+    """The address, the models, who may ask, and a request to try."""
     name = catalog.names()[0]
-    bearer = ' -H "Authorization: Bearer $ANTIPHON_API_KEY"' if keyed else ""
-    python_key = 'os.environ["ANTIPHON_API_KEY"]' if keyed else '"none"'
+    bearer = "" if is_open else ' -H "Authorization: Bearer $ANTIPHON_API_KEY"'
+    python_key = '"none"' if is_open else 'os.environ["ANTIPHON_API_KEY"]'
     source = settings.source or "none: built-in settings"
     return f"""\
 {strong(f"Antiphon {__version__} serves the Responses API at {address}")}
@@ -225,6 +252,7 @@ def welcome(settings: Config, catalog: Models, address: str, *, keyed: bool) -> 
   models   {", ".join(catalog.names())}{_others(catalog)}
   data     {settings.server.data}
   config   {source}
+  access   {_OPEN if is_open else _CLOSED}
 
 {dim("Try it:")}
   curl {address}/responses -H "Content-Type: application/json"{bearer} \\

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import Struct, structs
 
 from antiphon.config.addresses import fault_of
@@ -19,6 +20,7 @@ from antiphon.config.convert import nearest
 from antiphon.config.rules import rules_of
 from antiphon.config.settings import (
     KEY_FIELDS,
+    AlertsSettings,
     Config,
     ConfigError,
     EmbeddingsSettings,
@@ -34,6 +36,8 @@ from antiphon.config.settings import (
 )
 from antiphon.policy.hedge import HedgeSettings
 from antiphon.policy.prices import Prices, PricesError
+from antiphon.policy.webhook import signing_key
+from antiphon.wire.admin.fields import Email
 
 __all__ = ["check"]
 
@@ -117,6 +121,37 @@ def check(config: Config, source: str) -> None:
     if config.tracing.endpoint and (reason := fault_of(config.tracing.endpoint)):
         raise ConfigError(source, "tracing.endpoint", reason)
     _check_prices(config.prices.file, source)
+    _check_alerts(config.alerts, source)
+
+
+def _check_alerts(settings: AlertsSettings, source: str) -> None:
+    if settings.webhook_url and (reason := fault_of(settings.webhook_url)):
+        raise ConfigError(source, "alerts.webhook_url", reason)
+    secret = settings.webhook_secret
+    if secret is not None:
+        try:
+            signing_key(secret.reveal())
+        except ValueError as error:
+            raise ConfigError(source, "alerts.webhook_secret", str(error)) from error
+    if secret is not None and not settings.webhook_url:
+        raise ConfigError(source, "alerts.webhook_secret", "there is no webhook_url for which it would sign")
+    if settings.smtp_host and not settings.email_from:
+        raise ConfigError(source, "alerts.email_from", "mail needs a sender's address")
+    if not settings.smtp_host and (settings.email_to or settings.email_from):
+        raise ConfigError(source, "alerts.smtp_host", "mail needs a server that sends it")
+    if settings.smtp_password is not None and not settings.smtp_user:
+        raise ConfigError(source, "alerts.smtp_user", "there is a password, and no user who has it")
+    for name, address in [("from", settings.email_from), *(("to", each) for each in settings.email_to)]:
+        if address and not _is_email(address):
+            raise ConfigError(source, f"alerts.email_{name}", f"{address!r} is no e-mail address")
+
+
+def _is_email(text: str) -> bool:
+    try:
+        msgspec.convert(text, Email)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _check_bounds(config: Config, source: str) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "BACKENDS",
     "KEY_FIELDS",
     "MODERATORS",
+    "AlertsSettings",
     "BackgroundSettings",
     "CacheSettings",
     "ChatSettings",
@@ -107,8 +108,9 @@ KEY_FIELDS: Final = Keyed.__struct_fields__
 
 
 class ServerSettings(Keyed, kw_only=True, frozen=True):
-    """`[server]`. The key is the one that clients must send."""
+    """`[server]`. The key is one that clients may send, as a key of the default project."""
 
+    admin_key: Secret | None = None
     host: str = "127.0.0.1"
     port: Port = 8484
     data: Path
@@ -161,6 +163,20 @@ class PricesSettings(Table, frozen=True):
     """`[prices]`"""
 
     file: Path | None = None
+
+
+class AlertsSettings(Table, frozen=True):
+    """`[alerts]`: where it is told that a budget is reached, beside the log."""
+
+    webhook_url: str = ""
+    webhook_secret: Secret | None = None
+    smtp_host: str = ""
+    smtp_port: Annotated[int, Meta(ge=1, le=65535)] = 587
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: Secret | None = None
+    email_from: str = ""
+    email_to: tuple[str, ...] = ()
 
 
 class EmbeddingsSettings(Keyed, kw_only=True, frozen=True):
@@ -255,6 +271,7 @@ class ModelSettings(Keyed, kw_only=True, frozen=True):
 
     backend: str
     context_window: Count | None = None
+    default_output_tokens: Count = 4096
     optimise: tuple[Literal["deduplicate", "stable_prefix"], ...] = ()
     total_timeout: Bound = 3600.0
     background_timeout: Bound = 0.0
@@ -352,6 +369,7 @@ class Config(Struct, kw_only=True, frozen=True):
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
     prices: PricesSettings = PricesSettings()
+    alerts: AlertsSettings = AlertsSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     hedging: HedgeSettings = HedgeSettings()

@@ -113,7 +113,7 @@ class Answers:
     def flight(self, model: Model, turn: Turn, key: bytes) -> _Flight:
         """The flight of an equal turn that is under way, or a new one."""
         flight = self._flights.get(key)
-        if flight is not None and turn.cache == "use" and not flight.has_failed:
+        if flight is not None and turn.cache == "use" and not flight.has_failed and not flight.is_short:
             return flight
         made = _Flight(self, model, turn, key)
         if flight is None or flight.has_failed:
@@ -241,6 +241,12 @@ class _Flight:
     def has_failed(self) -> bool:
         """Whether the call has ended without an answer; it may not be forgotten yet."""
         return self._task.done() and (self._task.cancelled() or self._task.exception() is not None)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its answer may be shorter than another's: its maker has less money than it asked for."""
+        allowance = self.turn.allowance
+        return allowance is not None and allowance.is_short
 
     # Followers
 

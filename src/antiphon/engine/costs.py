@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from decimal import Decimal
 
 from antiphon.policy.prices import Prices
 from antiphon.turn.report import Report
-from antiphon.wire.response import Usage
+from antiphon.turn.trace import Attempt
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +26,19 @@ class Costs:
     def __call__(self, report: Report) -> Decimal | None:
         """The US dollars that all attempts cost together; None if the price of one of them is not known."""
         total = Decimal(0)
-        for upstream, model, usage in _uses(report):
-            cost = self._prices.cost(model, usage, at=report.at, upstream=upstream)
+        for one in _attempts(report):
+            if one.usage is None:
+                continue
+            cost = self._prices.cost(
+                one.model,
+                one.usage,
+                at=report.at,
+                upstream=_address(one.upstream),
+                service_tier=_tier(one, report),
+                tools=one.tools,
+            )
             if cost is None:
-                self._warn(model)
+                self._warn(one.model)
                 return None
             total += cost.total
         return total
@@ -40,11 +49,17 @@ class Costs:
             _log.warning("the price of %r is not known: what it costs is told as null; see docs/prices.md", model)
 
 
-def _uses(report: Report) -> Iterator[tuple[str | None, str, Usage]]:
-    """Which tokens of which model were used where. What no attempt was made for is the built-in model's."""
-    for attempt in report.attempts:
-        if attempt.usage is not None:
-            address = attempt.upstream if "://" in attempt.upstream else None
-            yield address, attempt.model, attempt.usage
-    if report.usage is not None and all(attempt.judges for attempt in report.attempts):
-        yield None, report.upstream_model or report.model, report.usage
+def _attempts(report: Report) -> Sequence[Attempt]:
+    """What was asked of whom. What no attempt was made for is the built-in model's."""
+    model = report.upstream_model or report.model
+    return report.attempts or (Attempt(report.upstream, model, 0.0, usage=report.usage),)
+
+
+def _tier(attempt: Attempt, report: Report) -> str | None:
+    """In which tier it is billed. Judges are asked in none, whatever the request that they judge for asks."""
+    return attempt.service_tier or (None if attempt.judges else report.service_tier)
+
+
+def _address(upstream: str) -> str | None:
+    """The address of an upstream; None for the name of a backend that has none."""
+    return upstream if "://" in upstream else None

@@ -11,20 +11,39 @@ from typing import Literal
 import msgspec
 
 from antiphon.engine import ids
+from antiphon.engine.accounts import OPEN, Accounts
+from antiphon.engine.books import Books
 from antiphon.engine.classify import Moderations
 from antiphon.engine.embed import Embeddings
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
 from antiphon.engine.moderation import Moderation
-from antiphon.engine.report import Cost, Observers, began_of, report_of
+from antiphon.engine.report import Cost, Observers, began_of, outcome_of, refusal_of, report_of
 from antiphon.engine.run import First, Run, Stop
 from antiphon.engine.stored import include_of, request_json, stored_items
+from antiphon.engine.till import Till, asking_of
+from antiphon.engine.unkept import UnkeptAccounts
 from antiphon.engine.worker import Worker
-from antiphon.ports import Catalog, Choice, Clock, Embedder, Model, Observer, Record, Store, Stored, Tool
+from antiphon.policy.access import Principal
+from antiphon.ports import (
+    Catalog,
+    Choice,
+    Clock,
+    Embedder,
+    Ledger,
+    Model,
+    Observer,
+    Record,
+    Store,
+    Stored,
+    Tool,
+    UnknownModel,
+)
 from antiphon.turn import frames, include, settings
 from antiphon.turn.input import CacheUse, Turn, assemble, effective, references, resolve
 from antiphon.turn.machine import Machine
+from antiphon.turn.report import Report
 from antiphon.turn.trace import Trace
 from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable, UpstreamTimeout
 from antiphon.wire.items import Item
@@ -70,6 +89,9 @@ class Engine:
         cost: Cost | None = None,
         embedders: Mapping[str, Embedder] | None = None,
         moderation: Moderation | None = None,
+        accounts: Accounts | None = None,
+        till: Till | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.tools = tools or {}
         """The hosted tools that this server runs, by their type in a request."""
@@ -77,11 +99,19 @@ class Engine:
         self.store = store
         self.clock = clock
         self.options = options
-        self.observers = Observers(observers, cost)
+        self.accounts = accounts or Accounts(UnkeptAccounts(), clock, polls=False)
+        """Who may do what; by default everybody everything."""
+        self.till = till or Till(self.accounts, clock)
+        """What may be used and spent; by default everything."""
+        self.observers = Observers((*observers, self.till), cost)
         """Who is told what becomes of each response."""
-        self.embeddings = Embeddings(embedders or {}, clock, self.observers)
+        self.books = None if ledger is None else Books(ledger, clock, self.observers.priced, self.accounts.owner_of)
+        """Who writes what it used and cost; None: nobody."""
+        if self.books is not None:
+            self.observers.add(self.books)
+        self.embeddings = Embeddings(embedders or {}, clock, self.observers, self.till)
         self.moderation = moderation or Moderation()
-        self.moderations = Moderations(self.moderation, clock, self.observers)
+        self.moderations = Moderations(self.moderation, catalog.choose, clock, self.observers, self.till)
         self.journal = Journal(store)
         self.runs: dict[str, Run] = {}
         """What runs in this process, by response id."""
@@ -101,6 +131,10 @@ class Engine:
             raise
         try:
             await self.store.release()
+            await self.accounts.start()
+            if self.books is not None:
+                await self.books.reconcile(self.store)
+            await self.till.start()
             await self.worker.start()
         except BaseException:
             await self.aclose()
@@ -121,6 +155,10 @@ class Engine:
             await self.store.release(self.worker.owner)
         except APIError as error:
             _log.warning("leases could not be given back: %s", error.message)
+        await self.till.aclose()
+        await self.accounts.aclose()
+        if self.books is not None:
+            await self.books.aclose()
         await self.store.aclose()
         await self.catalog.aclose()
         await self.embeddings.aclose()
@@ -143,28 +181,58 @@ class Engine:
     # Create
 
     async def create(
-        self, project: str, request: CreateResponse, trace: Trace | None = None, cache: CacheUse = "use"
+        self,
+        project: str,
+        request: CreateResponse,
+        trace: Trace | None = None,
+        cache: CacheUse = "use",
+        *,
+        principal: Principal = OPEN,
     ) -> Run:
         """Begin a response. Raises an APIError for a request that cannot be served; nothing is stored then.
 
         It may still be refused, by a moderator or by its upstream: `Run.opened` says so, and when it exists.
         """
         self._check_open()
-        choice, hosted, left_out = self._accept(request)
+        choice, hosted, left_out = self._accept(project, request)
         response_id = ids.new_response_id()
         own, items = await self._input(project, request, response_id)
+        turn = Turn(request=request, items=items, response_id=response_id, project=project, trace=trace or Trace())
+        turn.organization, turn.key_id, turn.cache = principal.organization, principal.key_id or "", cache
+        turn.trace.began = self.clock.monotonic()
+        try:
+            turn.allowance = self.till.admit(asking_of(turn, choice))
+            return self._begin(choice, turn, own, hosted, left_out)
+        except BaseException as error:
+            if response_id not in self.runs:  # else it settles when it is over
+                self.till.release(response_id)
+                self._note_refusal(turn, choice, error)
+            raise
+
+    def _note_refusal(self, turn: Turn, choice: Choice, error: BaseException) -> None:
+        """Write down that nothing came of a request, and what it cost to find that out."""
+        if isinstance(error, APIError):
+            self.close(refusal_of(turn, choice.name, error, self.clock.now(), self.clock.monotonic()))
+
+    def close(self, report: Report) -> None:
+        """Write down, and pay, work that no observer is told of."""
+        report = self.observers.priced(report)
+        self.till.ended(report)
+        if self.books is not None:
+            self.books.ended(report)
+
+    def _begin(self, choice: Choice, turn: Turn, own: list[Item], hosted: Hosted, left_out: tuple[str, ...]) -> Run:
+        """Begin a response that was admitted."""
+        request = turn.request
         plan = self.moderation.plan(request, relays=choice.model.relays)
         self._check_open()  # once more: what begins from here on is known to `aclose`
         response = settings.opened(
-            request, response_id=response_id, model=choice.name, created_at=int(self.clock.now())
+            request, response_id=turn.response_id, model=choice.name, created_at=int(self.clock.now())
         )
-        turn = Turn(request=request, items=items, response_id=response_id, project=project, trace=trace or Trace())
-        turn.cache = cache
-        turn.trace.began = self.clock.monotonic()
-        run = self._run(project, choice, turn, own, response)
+        run = self._run(turn.project, choice, turn, own, response)
         run.left_out = left_out
         if left_out:
-            _log.warning("%s: the model is not told of the tools %s", response_id, ", ".join(left_out))
+            _log.warning("%s: the model is not told of the tools %s", turn.response_id, ", ".join(left_out))
         run.hosted = hosted
         self._start(run, None if plan is None else partial(self.moderation.admit, plan, turn, own))
         self.bound(run, choice)
@@ -189,12 +257,26 @@ class Engine:
         if run.task is not None:
             run.task.add_done_callback(lambda _: timer.cancel())
 
-    def _accept(self, request: CreateResponse) -> tuple[Choice, Hosted, tuple[str, ...]]:
-        """The model for a request, its hosted tools, and the tools that are left out. Raises InvalidRequest."""
-        choice = self.catalog.choose(request.model)
+    def _accept(self, project: str, request: CreateResponse) -> tuple[Choice, Hosted, tuple[str, ...]]:
+        """The model for a request, its hosted tools, and the tools that are left out.
+
+        Raises InvalidRequest, or PermissionDenied for a model or a tool that the project may not use.
+        """
+        choice = self._choose(project, request.model)
+        self.accounts.permit_tools(project, request.tools)
+        if request.moderation is not None:
+            self.accounts.permit_model(project, request.moderation.model, param="moderation.model")
         check_parameters(request, choice.model)
         hosted = Hosted(self.tools, request)
         return choice, hosted, choice.model.accept(hosted.request)
+
+    def _choose(self, project: str, model: str | None) -> Choice:
+        if model:
+            self.accounts.permit_model(project, model)
+        try:
+            return self.catalog.choose(model)
+        except UnknownModel as error:
+            raise error.among(lambda name: self.accounts.allows_model(project, name)) from None
 
     def _check_open(self) -> None:
         if self.stopping:
@@ -219,6 +301,7 @@ class Engine:
             clock=self.clock,
             response=response,
         )
+        run.address = address_of(choice)
         if not request.store:
             run.log = Log() if request.stream else None
             return run
@@ -235,6 +318,8 @@ class Engine:
             input=encode(own),
         )
         self.keep(run, run.record)
+        if self.books is not None:
+            run.row = self.books.opened(began_of(run, self.clock.now()))
         return run
 
     def keep(self, run: Run, record: Record, *, next_number: int = 0, fence: int = 0) -> None:
@@ -256,8 +341,13 @@ class Engine:
 
     def _done(self, run: Run) -> None:
         self._untrack(run)
-        if (report := report_of(run, self.clock.now(), self.clock.monotonic())) is not None:
-            self.observers.ended(report)
+        now, monotonic = self.clock.now(), self.clock.monotonic()
+        if (outcome := outcome_of(run)) is not None:
+            self.observers.ended(report_of(run, outcome, now, monotonic))
+            return
+        self.till.release(run.turn.response_id)
+        if self.books is not None:
+            self.books.left(report_of(run, "cancelled", now, monotonic), run.entry.fence if run.entry else 0)
 
     def _untrack(self, run: Run) -> None:
         is_done = run.task is not None and run.task.done()
@@ -276,7 +366,9 @@ class Engine:
         wanted = references(own)
         if wanted:
             own = resolve(own, await self._stored_items(project, wanted))
-        return own, assemble(await self.history(project, request.previous_response_id), own)
+        items = assemble(await self.history(project, request.previous_response_id), own)
+        self.accounts.permit_tools(project, (), items)
+        return own, items
 
     async def history(self, project: str, previous: str | None) -> list[Item]:
         """What was said before: input and output of a response and of all before it. Raises InvalidRequest."""
@@ -321,7 +413,7 @@ class Engine:
     async def count(self, project: str, request: CountTokens) -> int:
         """The input tokens that a request would have."""
         asked = CreateResponse(**{name: getattr(request, name) for name in TurnRequest.__struct_fields__})
-        choice, hosted, _ = self._accept(asked)
+        choice, hosted, _ = self._accept(project, asked)
         _, items = await self._input(project, request, ids.new_response_id())
         return await choice.model.count(hosted.told(Turn(request=asked, items=items)))
 
@@ -409,8 +501,10 @@ class Engine:
     async def delete(self, project: str, response_id: str) -> None:
         """Remove a response that is over. Raises NotFound, or Conflict while it runs."""
         await self.journal.barrier()  # drops the segments that hold nothing but what is over
-        if self.running(project, response_id) is not None:
-            raise Conflict(f"Response with id '{response_id}' is still running. Cancel it, or wait for its end.")
+        run = self.running(project, response_id)
+        if run is not None:
+            message = f"Response with id '{response_id}' is still running. Cancel it, or wait for its end."
+            raise Conflict(message, retry_after=1 if run.over else None, should_retry=run.over)
         if not await self.store.delete(project, response_id):
             raise NotFound(f"Response with id '{response_id}' not found.", code="response_not_found")
 
@@ -424,6 +518,11 @@ class Engine:
         chain = [] if stored.previous is None else await self.store.chain(project, stored.previous)
         items = [*await self._said(chain), *stored_items(stored.input)]
         return list({item.id or place: item for place, item in enumerate(items)}.values())
+
+
+def address_of(choice: Choice) -> str:
+    """Where a model is, or the one that is asked first; empty where it is in this process."""
+    return (choice.billed[0][1] or "") if choice.billed else ""
 
 
 def show(response: Response, wanted: Collection[str]) -> bytes:

@@ -20,8 +20,9 @@ from antiphon.engine.moderation import Moderation, Panel, Plan, moderation_of
 from antiphon.policy.gate import Gate
 from antiphon.policy.strings import strings_of
 from antiphon.policy.verdict import CLEAN, Account, Verdict, account_of, merged
-from antiphon.policy.weight import estimated
+from antiphon.policy.weight import estimated, read
 from antiphon.ports import Model
+from antiphon.tokens import estimate
 from antiphon.turn.deltas import Delta, Finished, Settled, Usage
 from antiphon.turn.input import Turn
 from antiphon.wire.errors import APIError
@@ -71,7 +72,10 @@ async def _moderated(model: Model, turn: Turn, plan: Plan) -> AsyncGenerator[lis
             words = held.gate.release()
             end = [Finished("content_filter")]
             scored.hear(words)
-            yield [*words, held.gate.usage or Usage(estimated(turn, held.gate.taken))]
+            yield [
+                *words,
+                held.gate.usage or Usage(estimated(read(turn.items, turn.request), estimate(held.gate.taken))),
+            ]
         if end:
             verdict = merged([CLEAN if held is None else held.verdict, await scored.verdict()])
             yield [*_told(turn, plan, verdict), *end]

@@ -25,8 +25,10 @@ from antiphon.policy.admission import Ticket
 from antiphon.policy.breaker import Breaker, Permit, outcome_of
 from antiphon.policy.hedge import Hedging
 from antiphon.policy.retry import Place, RetryBudget
-from antiphon.policy.weight import estimated, size_of
+from antiphon.policy.uses import Uses
+from antiphon.policy.weight import estimated, read, size_of
 from antiphon.ports import Clock, Model
+from antiphon.tokens import estimate
 from antiphon.turn.deltas import (
     SILENT,
     Arguments,
@@ -99,7 +101,9 @@ class Try:
         self._go_on = go_on
         self._clock = clock
         self._held: list[Delta] = []
+        self._uses = Uses(turn.request.service_tier)
         self._said = 0
+        self._is_accepted = False
         self._finished: Finished | None = None
         self._batches: AsyncGenerator[list[Delta], None] | None = None
         self._is_over = False
@@ -154,6 +158,7 @@ class Try:
         return self._clock.monotonic() - self._note.began
 
     def _hear(self, batch: list[Delta]) -> list[Delta]:
+        self._is_accepted = True
         for delta in batch:
             if isinstance(delta, _WORDS):
                 self._said += size_of(delta.text)
@@ -161,6 +166,8 @@ class Try:
                 self._note.usage = delta.usage
             elif isinstance(delta, Finished):
                 self._finished = delta
+            else:
+                self._uses.hear(delta)
         if self.spoke:
             return batch
         self._held += batch
@@ -200,13 +207,16 @@ class Try:
     def _write(self, error: BaseException | None, now: float) -> None:
         note, finished = self._note, self._finished
         note.took = now - note.began
+        note.service_tier, note.tools = self._uses.service_tier, self._uses.tools
         if error is None:
             note.outcome = "incomplete" if finished is not None and finished.incomplete else "completed"
         else:
             note.outcome = "failed" if isinstance(error, Exception) else "cancelled"
             note.code = getattr(error, "code", None)
-        if note.usage is None and (self.spoke or note.outcome == "cancelled"):
-            note.usage, note.is_estimated = estimated(self._turn, self._said), True
+        if note.usage is None and (self._is_accepted or note.outcome == "cancelled"):
+            turn = self._turn
+            note.usage = estimated(read(turn.items, turn.request), estimate(self._said))
+            note.is_estimated = True
 
 
 AskGoOn: TypeAlias = Callable[[Try, APIError, int], Awaitable[bool]]

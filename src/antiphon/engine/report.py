@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from msgspec import structs
 
+from antiphon.policy.ledger import FREE, total
+from antiphon.policy.weight import estimated, read, said
 from antiphon.ports import Observer
+from antiphon.turn.input import Turn
 from antiphon.turn.report import Answered, Began, Report
-from antiphon.turn.trace import Outcome, served_by
+from antiphon.turn.trace import Attempt, Outcome, Trace, served_by, usage_of
+from antiphon.turn.usage import without
 from antiphon.wire.errors import APIError
-from antiphon.wire.response import Response
+from antiphon.wire.response import Response, Usage
 
 if TYPE_CHECKING:
     from antiphon.engine.run import Run
@@ -26,9 +30,6 @@ R = TypeVar("R")
 Cost: TypeAlias = Callable[[Report], Decimal | None]
 """What a piece of work cost, in US dollars; None if its price is not known."""
 
-FREE = ("hit", "shared")
-"""What the cache answered was paid for once, by another request."""
-
 
 class Observers:
     """All who look on. One that raises is logged, and the others are told all the same."""
@@ -36,6 +37,10 @@ class Observers:
     def __init__(self, observers: Sequence[Observer] = (), cost: Cost | None = None) -> None:
         self._observers = list(observers)
         self._cost = cost
+
+    def add(self, observer: Observer) -> None:
+        """Tell one more."""
+        self._observers.append(observer)
 
     def began(self, work: Began) -> None:
         """Tell that work begins."""
@@ -46,7 +51,7 @@ class Observers:
         """Tell that it is over, and what it cost."""
         if not self._observers:
             return
-        report = self._priced(report)
+        report = self.priced(report)
         for observer in self._observers:
             _tell(observer.ended, report)
 
@@ -55,16 +60,26 @@ class Observers:
         for observer in self._observers:
             _tell(observer.answered, request)
 
-    def _priced(self, report: Report) -> Report:
-        is_free = report.cache in FREE and not report.attempts
+    def priced(self, report: Report) -> Report:
+        """The report with what it cost, and each of its attempts; None where a price is not known."""
         if self._cost is None:
+            is_free = report.cache in FREE and not report.attempts
             return structs.replace(report, cost=Decimal(0)) if is_free else report
-        paid = structs.replace(report, usage=None) if report.cache in FREE else report  # its moderators may have cost
-        cost = Decimal(0) if is_free else _tell(self._cost, paid)
+        attempts = tuple(structs.replace(one, cost=self._cost_of_attempt(report, one)) for one in report.attempts)
+        costs = [one.cost for one in attempts if one.usage is not None]
+        if report.apart is not None:
+            costs.append(_tell(self._cost, structs.replace(report, attempts=(), usage=report.apart)))
+        report = structs.replace(report, attempts=attempts, cost=total(costs))
         if report.unpaid is None:
-            return structs.replace(report, cost=cost)
+            return report
         saved = _tell(self._cost, structs.replace(report, attempts=report.reused))
-        return structs.replace(report, cost=cost, saved=saved)
+        return structs.replace(report, saved=saved)
+
+    def _cost_of_attempt(self, report: Report, attempt: Attempt) -> Decimal | None:
+        """What one attempt cost. What was priced before a restart keeps its price."""
+        if self._cost is None or attempt.usage is None or attempt.cost is not None:
+            return attempt.cost
+        return _tell(self._cost, structs.replace(report, attempts=(attempt,)))
 
 
 def _tell(told: Callable[[T], R], what: T) -> R | None:
@@ -84,19 +99,23 @@ def began_of(run: Run, now: float) -> Began:
     return Began(
         id=run.turn.response_id,
         model=_model_of(run),
+        organization=run.turn.organization,
         project=run.turn.project,
+        key_id=run.turn.key_id,
+        asked=request.model or "",
         streamed=bool(request.stream),
         background=bool(request.background),
+        stored=run.record is not None,
+        upstream=run.address,
+        upstream_model=run.model.name,
+        input_tokens=0 if run.record is not None else read(run.turn.items, request),
         at=now,
         trace=run.turn.trace,
     )
 
 
-def report_of(run: Run, now: float, monotonic: float) -> Report | None:
-    """What is told of a run whose task is done; None if it is left to another process."""
-    outcome = _outcome_of(run)
-    if outcome is None:
-        return None
+def report_of(run: Run, outcome: Outcome, now: float, monotonic: float) -> Report:
+    """What is told of a run whose task is done."""
     request, trace = run.turn.request, run.turn.trace
     ended = run.machine.fold.snapshot if run.exists else None
     served = served_by(trace.attempts) or served_by(trace.reused)
@@ -105,8 +124,11 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
     return Report(
         id=run.turn.response_id,
         request_id=trace.request_id,
+        organization=run.turn.organization,
         project=run.turn.project,
+        key_id=run.turn.key_id,
         asked=request.model or "",
+        service_tier=request.service_tier,
         model=_model_of(run),
         upstream=served.upstream if served is not None else "",
         upstream_model=served.model if served is not None else run.model.name,
@@ -123,11 +145,55 @@ def report_of(run: Run, now: float, monotonic: float) -> Report | None:
         error=error.code if error is not None else None,
         error_class=type(error).__name__ if error is not None else None,
         refused=not run.exists,
-        attempts=tuple(structs.replace(one, began=one.began - trace.began) for one in trace.attempts),
+        attempts=told_of(trace),
         cache=trace.cache,
         reused=tuple(trace.reused),
+        apart=_used_apart(run),
         tokens_saved=trace.tokens_saved,
     )
+
+
+def refusal_of(turn: Turn, model: str, error: APIError, now: float, monotonic: float) -> Report:
+    """What is told of a response that was refused before its model was asked."""
+    request, trace = turn.request, turn.trace
+    took = monotonic - trace.began
+    return Report(
+        id=turn.response_id,
+        request_id=trace.request_id,
+        organization=turn.organization,
+        project=turn.project,
+        key_id=turn.key_id,
+        asked=request.model or "",
+        model=model,
+        streamed=bool(request.stream),
+        background=bool(request.background),
+        at=now - took,
+        took=took,
+        outcome="failed",
+        error=error.code,
+        error_class=type(error).__name__,
+        refused=True,
+        attempts=told_of(trace),
+    )
+
+
+def told_of(trace: Trace) -> tuple[Attempt, ...]:
+    """The attempts of a trace, with times that count from the beginning of the work."""
+    return tuple(structs.replace(one, began=one.began - trace.began) for one in trace.attempts)
+
+
+def _used_apart(run: Run) -> Usage | None:
+    """What a run used of a model whose attempts are not noted. Where nobody told, a shared call is its payer's."""
+    trace, usage = run.turn.trace, run.machine.usage
+    if trace.cache in FREE or any(not (one.judges or one.is_past) for one in trace.attempts):
+        return None
+    if usage is None:
+        if trace.cache or not run.accepted:
+            return None
+        return estimated(read(run.turn.items, run.turn.request), said(run.machine.fold.output()))
+    for known in (run.used_before, usage_of(trace.reused)):
+        usage = usage if known is None else without(usage, known)
+    return usage
 
 
 def _model_of(run: Run) -> str:
@@ -144,7 +210,8 @@ _ENDS: dict[str, Outcome] = {
 }
 
 
-def _outcome_of(run: Run) -> Outcome | None:
+def outcome_of(run: Run) -> Outcome | None:
+    """What has become of a run whose task is done; None if it is left to another process."""
     if run.over:
         return _ENDS.get(run.machine.fold.response().status)
     if run.stop is not None and run.stop.kind == "cancelled":

@@ -25,6 +25,7 @@ from antiphon.engine.hosted import Hosted
 from antiphon.engine.ids import response_of
 from antiphon.engine.journal import Entry, Journal
 from antiphon.engine.log import Log
+from antiphon.policy.ledger import Row
 from antiphon.ports import Begin, Change, Clock, End, Fact, Model, Record
 from antiphon.turn import deltas, include
 from antiphon.turn.input import Turn
@@ -42,7 +43,7 @@ from antiphon.wire.errors import (
 )
 from antiphon.wire.events import Event
 from antiphon.wire.items import FunctionCall
-from antiphon.wire.response import Response, ResponseError
+from antiphon.wire.response import Response, ResponseError, Usage
 from antiphon.wire.sse import frames
 from antiphon.wire.struct import encode
 
@@ -83,7 +84,11 @@ class Run:
         self.clock = clock
         self.response = response
         """The Response to begin with; None for a run that continues a log."""
+        self.address = ""
+        """Where its model is, or the one that is asked first; empty for one in this process."""
         self.record: Record | None = None
+        self.row: Row | None = None
+        """What the ledger has of it while it runs, if it is stored."""
         self.journal: Journal | None = None
         self.entry: Entry | None = None
         self.log: Log | None = None
@@ -102,6 +107,10 @@ class Run:
         """Whether all is settled that must be before the response may exist."""
         self.left_out: tuple[str, ...] = ()
         """Tool types that the model is not told of."""
+        self.accepted = False
+        """Whether a model has accepted a turn of it: from then on it may cost something."""
+        self.used_before: Usage | None = None
+        """What of its usage was used before a restart."""
         self.heard = 0
         """How many items the turns before this one have said."""
         self.stop: Stop | None = None
@@ -179,7 +188,7 @@ class Run:
     def create(self) -> None:
         """Tell the first events: the response exists as soon as they are committed."""
         assert self.response is not None
-        changes = () if self.record is None else (Begin(self.record),)
+        changes = () if self.record is None else (Begin(self.record, self.row),)
         self.publish(self.machine.create(self.response), changes)
         if self.journal is None:
             self.opened.set_result(None)
@@ -225,6 +234,7 @@ class Run:
         turn = self.turn if self.hosted is None else self.hosted.told(self.turn)
         async with aclosing(self.model.stream(turn)) as batches:
             async for batch in batches:
+                self.accepted = True
                 self.open()
                 if batch:
                     self._hear(batch)

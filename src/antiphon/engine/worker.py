@@ -13,28 +13,27 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from antiphon import tokens
 from antiphon.engine import ids
 from antiphon.engine.hosted import Hosted
 from antiphon.engine.journal import Entry
 from antiphon.engine.log import Log
 from antiphon.engine.run import First, Run, Stop, as_response_error, ending
 from antiphon.engine.stored import stored_items, stored_request
+from antiphon.engine.till import asking_of
+from antiphon.policy.ledger import RESTARTED, Row, attempts_of, cut, report_of_row
+from antiphon.policy.weight import estimated, read, said
 from antiphon.ports import Stored
 from antiphon.turn import frames as log_bytes
 from antiphon.turn import include
 from antiphon.turn.fold import Fold
 from antiphon.turn.input import CLIENT_CALLS, Turn, assemble, is_cut
 from antiphon.turn.machine import Machine
-from antiphon.turn.trace import Attempt
-from antiphon.wire.errors import APIError, ServerError, Unavailable
+from antiphon.wire.errors import APIError, InvalidRequest, ServerError, Unavailable
 from antiphon.wire.items import Item
-from antiphon.wire.response import Usage
 from antiphon.wire.sse import frames
-from antiphon.wire.struct import encode
 
 if TYPE_CHECKING:
     from antiphon.engine.engine import Engine
@@ -171,32 +170,65 @@ class Worker:
         if not fold.next:
             _log.error("the log of %s is empty", stored.id)
             return
+        row = await self._charged(stored, fold)
         machine = Machine.resume(fold, ids.output_ids(stored.id, len(fold.items)))
         try:
             self._check_hope(stored)
             choice = self.engine.catalog.choose(stored.model)
             request = stored_request(stored.request)
         except APIError as error:
-            await self._close(stored, machine, error)
+            await self._close(stored, machine, error, row)
             return
         turn = Turn(request=request, items=[], response_id=stored.id, number=stored.attempts, project=stored.project)
         turn.trace.began = self.engine.clock.monotonic()
+        if row is not None:
+            turn.organization, turn.key_id = row.organization, row.key_id
+            turn.trace.attempts += attempts_of(row)
         turn.cache = "off"  # whether its client wanted the cache is not stored
         run = Run(model=choice.model, turn=turn, machine=machine, clock=self.engine.clock)
+        run.address = row.upstream if row is not None else ""
         run.hosted = Hosted(self.engine.tools, request)
         run.opened.set_result(None)
         run.gated = include.gates(fold.output())
         self.engine.keep(run, stored, next_number=fold.next, fence=stored.fence)
-        self.submit(run, lambda run: self._prepare(run, stored, choice.upstream))
+        self.submit(run, lambda run: self._prepare(run, stored))
         self.engine.bound(run, choice, age=self.engine.clock.now() - stored.created_at)
 
-    async def _close(self, stored: Stored, machine: Machine, error: APIError) -> None:
+    async def _charged(self, stored: Stored, fold: Fold) -> Row | None:
+        """What the ledger has of a response, with what dead processes used for it: estimated, from its log.
+
+        Each lease asked the model once; a foreground response was asked for without one.
+        """
+        books = self.engine.books
+        if books is None:
+            return None
+        await books.settle()
+        row, fence = await books.ledger.find(stored.id), max(stored.fence, not stored.background)
+        if row is None or row.fence >= fence:
+            return row
+        known = sum(charge.tokens.output for charge in row.charges if not charge.judges)
+        outward = max(0, said(fold.output()) - known)
+        row = cut(row, read(await self._asked(stored)) * (fence - row.fence), outward, fence)
+        books.write(row)
+        return row
+
+    async def _asked(self, stored: Stored) -> list[Item]:
+        """The context of a response, as far as it is still stored."""
+        own = stored_items(stored.input)
+        try:
+            return [*await self.engine.history(stored.project, stored.previous), *own]
+        except InvalidRequest:
+            return own
+
+    async def _close(self, stored: Stored, machine: Machine, error: APIError, row: Row | None) -> None:
         """End a response that nobody runs."""
         log = Log(next_number=machine.fold.next)
         told = machine.fail(as_response_error(error))
         changes = (ending(stored, machine.fold.response()),)
         self.engine.journal.append(Entry(stored.key, log), frames(told), len(told), changes, ended=True)
         await self.engine.journal.barrier()
+        if row is not None:
+            self.engine.close(report_of_row(row, "failed", RESTARTED))
 
     async def fold_of(self, stored: Stored) -> Fold:
         """The state that the log of a response tells."""
@@ -214,11 +246,8 @@ class Worker:
         if stored.attempts >= self.engine.options.max_attempts:
             raise ServerError(f"The response was interrupted {stored.attempts} times and is not tried again.")
 
-    async def _prepare(self, run: Run, stored: Stored, upstream: str) -> bool:
-        """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say.
-
-        What was asked before is an attempt too. Its upstream is not stored: it is taken for the one that is asked now.
-        """
+    async def _prepare(self, run: Run, stored: Stored) -> bool:
+        """Close what was half-said and find the input of the turn that goes on; False if nothing is left to say."""
         fold = run.machine.fold
         finished = [item for item in fold.items if item is not None and not is_cut(item)]
         run.heard = len(fold.items)
@@ -231,13 +260,13 @@ class Worker:
         history = await self.engine.history(stored.project, stored.previous)
         asked = assemble(history, stored_items(stored.input))
         if fold.items:
-            used = run.machine.usage = _used(asked, fold.output())
-            if upstream:
-                run.turn.trace.attempts.append(_cut(upstream, run, used))
+            run.used_before = run.machine.usage = estimated(read(asked), said(fold.output()))
         if any(isinstance(item, CLIENT_CALLS) for item in finished):
             run.finish()
             return False
         run.turn.items = asked + finished
+        choice = self.engine.catalog.choose(stored.model)
+        run.turn.allowance = self.engine.till.admit(asking_of(run.turn, choice), is_limited=False)
         return True
 
 
@@ -245,15 +274,3 @@ def _died(task: asyncio.Task[None]) -> None:
     """Say that leases are no longer renewed, or abandoned responses no longer found."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.critical("a task of the worker died", exc_info=error)
-
-
-def _cut(upstream: str, run: Run, used: Usage) -> Attempt:
-    """The attempt that a dead process had made, as far as it is known."""
-    began = run.turn.trace.began
-    return Attempt(upstream, run.model.name, began, outcome="cancelled", usage=used, is_estimated=True)
-
-
-def _used(asked: Sequence[Item], said: Sequence[Item]) -> Usage:
-    """The tokens of a turn that was cut: estimated, for its upstream told nobody what they were."""
-    inward, outward = (tokens.estimate(len(encode(items))) for items in (asked, said))
-    return Usage(input_tokens=inward, output_tokens=outward, total_tokens=inward + outward)

@@ -34,6 +34,7 @@ class RuleList:
     """Words and patterns. Answers at once; images it does not see. Implements `antiphon.ports.Moderator`."""
 
     window = 0
+    model_name = None
 
     def __init__(self, rules: Callable[[], Rules]) -> None:
         """`rules` gives them when they are first needed: to compile an expression loads a library."""
@@ -89,6 +90,8 @@ _answer = msgspec.json.Decoder(_Answer).decode
 
 class UpstreamModerator:
     """Any server with POST /moderations. Implements `antiphon.ports.Moderator`."""
+
+    model_name = None
 
     def __init__(self, options: UpstreamOptions, asked: Asked | None = None) -> None:
         self._model = options.model
@@ -174,7 +177,7 @@ class Judge:
     ) -> None:
         """`model` gives the model of the name, when it is first needed; `policy` is added to what it is told."""
         self._model = model
-        self._name = name
+        self.model_name = name
         self._asked = asked or Asked()
         self._timeout = timeout
         told = f"{policy.strip()}\n" if policy.strip() else ""
@@ -200,7 +203,7 @@ class Judge:
 
     def _turn(self, parts: list[Any], account: Account) -> Turn:
         return Turn(
-            request=CreateResponse(model=self._name, instructions=self._instructions, store=False),
+            request=CreateResponse(model=self.model_name, instructions=self._instructions, store=False),
             items=[Message(role="user", content=parts)],
             judges=True,
             project=account.project,
@@ -215,9 +218,9 @@ class Judge:
                 async for batch in batches:
                     words += [delta.text for delta in batch if isinstance(delta, Text)]
         except TimeoutError:
-            raise UpstreamTimeout(f"The model '{self._name}' did not judge within {self._timeout:g} s.") from None
+            raise UpstreamTimeout(f"The model '{self.model_name}' did not judge within {self._timeout:g} s.") from None
         except InvalidRequest as error:
-            raise Unavailable(f"The model '{self._name}' refused to judge: {error.message}") from error
+            raise Unavailable(f"The model '{self.model_name}' refused to judge: {error.message}") from error
         return "".join(words)
 
     def _verdict(self, scores: dict[str, float]) -> Verdict:

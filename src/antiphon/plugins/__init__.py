@@ -8,10 +8,11 @@
 * `listing`     what a server of models lists
 * `composer`    what stands around a model
 * `backends`    the models themselves, ours and those of others
-* `moderators`, `embeddings`, `cache`, `observers`  the rest that has settings
+* `moderators`, `embeddings`, `cache`, `observers`, `alerts`  the rest that has settings
 * `options`     settings as the options of an upstream
 """
 
+from antiphon.plugins.alerts import alert_sinks
 from antiphon.plugins.backends import GROUP, Backend
 from antiphon.plugins.cache import answers_of
 from antiphon.plugins.catalog import Models
@@ -19,4 +20,14 @@ from antiphon.plugins.configured import compose
 from antiphon.plugins.embeddings import embedders
 from antiphon.plugins.observers import Monitoring, monitoring
 
-__all__ = ["GROUP", "Backend", "Models", "Monitoring", "answers_of", "compose", "embedders", "monitoring"]
+__all__ = [
+    "GROUP",
+    "Backend",
+    "Models",
+    "Monitoring",
+    "alert_sinks",
+    "answers_of",
+    "compose",
+    "embedders",
+    "monitoring",
+]

@@ -23,8 +23,7 @@ from antiphon.engine.upstreams import Upstreams
 from antiphon.plugins.composer import Composer, Identity
 from antiphon.plugins.listing import Listing
 from antiphon.policy.prices import Prices
-from antiphon.ports import Choice
-from antiphon.wire.errors import InvalidRequest
+from antiphon.ports import Choice, UnknownModel
 from antiphon.wire.response import ModelObject
 
 __all__ = ["EVERY_OTHER", "REHEARSAL", "REMEMBERED", "Models"]
@@ -93,7 +92,7 @@ class Models:
     # Choosing
 
     def choose(self, name: str | None) -> Choice:
-        """The model for a name. Raises InvalidRequest (400 `model_not_found`) with the names there are."""
+        """The model for a name. Raises UnknownModel with the names there are."""
         if not name:
             raise self._not_found("You must provide a model parameter.")
         if (choice := self._choices.get(name)) is not None:
@@ -115,14 +114,17 @@ class Models:
         settings = self.settings[entry]
         told = REHEARSAL if isinstance(settings, RehearsalSettings) else name
         model = self._composer.model(entry, name)
-        upstream = self._composer.upstream(entry)
-        return Choice(told, model, settings.total_timeout, settings.background_timeout, upstream)
+        return Choice(
+            told,
+            model,
+            settings.total_timeout,
+            settings.background_timeout,
+            billed=self._composer.billed(entry, name),
+            output=settings.default_output_tokens,
+        )
 
-    def _not_found(self, reason: str) -> InvalidRequest:
-        available = ", ".join(self.names())
-        if EVERY_OTHER in self.settings:
-            available += ", and any name that the upstream knows"
-        return InvalidRequest(f"{reason} Available models: {available}.", param="model", code="model_not_found")
+    def _not_found(self, reason: str) -> UnknownModel:
+        return UnknownModel(reason, self.names(), others=EVERY_OTHER in self.settings)
 
     # Listing
 

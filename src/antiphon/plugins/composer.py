@@ -1,6 +1,6 @@
 """The composer: puts around a model whatever stands between it and a request.
 
-    Trimmed( Cached( Gated( Attempts( line, line, … ) ) ) )
+    Trimmed( Cached( Gated( Capped( Attempts( line, line, … ) ) ) ) )
 
 Each of them only where it could have something to do. Lines to one address share its places, whichever model of
 the address says how many there are.
@@ -15,6 +15,7 @@ from typing import TypeAlias
 from antiphon.config.settings import ModelSettings, RehearsalSettings, RouteSettings, UpstreamSettings
 from antiphon.engine.attempts import Attempts
 from antiphon.engine.cached import Answers, Cached
+from antiphon.engine.capped import Capped
 from antiphon.engine.gated import Gated
 from antiphon.engine.lines import Line
 from antiphon.engine.moderation import Moderation
@@ -64,19 +65,19 @@ class Composer:
         """The model of an entry of the settings, asked for under a name."""
         settings = self._settings[entry]
         model = self._route(settings) if isinstance(settings, RouteSettings) else self._single(entry, name)
+        model = Capped(model)
         if self._moderation is not None:
             model = Gated(model, self._moderation)
         if self._answers is not None and self._answers.options.keeps(name):
             model = Cached(model, self._answers, self._identity(name, settings, self._below(settings)))
         return self._trimmed(model, settings)
 
-    def upstream(self, entry: str) -> str:
-        """Where the attempts of an entry go, those of a route first; empty for what is asked without attempts."""
+    def billed(self, entry: str, name: str) -> tuple[tuple[str, str | None], ...]:
+        """What each model that may answer is called where it is, and its address."""
         settings = self._settings[entry]
         if isinstance(settings, RouteSettings):
-            first = settings.models[0]
-            return address_of(first, self._settings[first])
-        return "" if _is_bare(settings) else address_of(entry, settings)
+            return tuple(each for target in settings.models for each in self.billed(target, target))
+        return ((self._named(entry, name).name, settings.address if isinstance(settings, UpstreamSettings) else None),)
 
     async def aclose(self) -> None:
         """Close all backends that were made."""

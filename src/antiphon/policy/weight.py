@@ -7,17 +7,19 @@ would cost as text. Encrypted reasoning counts nothing: how much is read of it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from antiphon.policy.cap import written
 from antiphon.tokens import estimate
-from antiphon.turn.input import Turn
+from antiphon.wire.items import Item
+from antiphon.wire.request import TurnRequest
 from antiphon.wire.response import Usage
 from antiphon.wire.struct import encode
 
-__all__ = ["AN_ITEM", "IMAGE", "Count", "estimated", "size_of", "tokens_in"]
+__all__ = ["AN_ITEM", "IMAGE", "Count", "estimated", "read", "said", "size_of", "tokens_in"]
 
 Count: TypeAlias = Callable[[str], int]
 """A tokenizer: how many tokens a text has."""
@@ -53,11 +55,27 @@ def size_of(text: str) -> int:
     return len(text) if text.isascii() else 2 * len(text)
 
 
-def estimated(turn: Turn, said: int) -> Usage:
-    """What a turn has used whose upstream told nobody. `said` is the `size_of` what it said."""
-    request, items = turn.request, msgspec.json.decode(encode(turn.items))
-    asked = AN_ITEM * len(items) + tokens_in(items, lambda text: estimate(size_of(text)))
-    asked += estimate(size_of(request.instructions or ""))
-    asked += estimate(len(encode(request.tools))) if request.tools else 0
-    answered = estimate(said)
+def read(items: Sequence[Item], request: TurnRequest | None = None) -> int:
+    """The tokens that a model reads, estimated from above: words by their bytes, images and files by the rule.
+
+    `request` adds its instructions and tools.
+    """
+    asked = AN_ITEM * len(items) + tokens_in(msgspec.json.decode(encode(items)), _by_size)
+    if request is None:
+        return asked
+    tools = estimate(len(encode(request.tools))) if request.tools else 0
+    return asked + tools + _by_size(request.instructions or "")
+
+
+def said(items: Iterable[Item]) -> int:
+    """The tokens that a model wrote of some items, estimated as the gate of a budget does."""
+    return estimate(sum(written(item) for item in items))
+
+
+def estimated(asked: int, answered: int) -> Usage:
+    """Usage that nobody told."""
     return Usage(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered)
+
+
+def _by_size(text: str) -> int:
+    return estimate(size_of(text))

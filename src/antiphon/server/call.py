@@ -15,8 +15,11 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from antiphon.engine.accounts import Accounts
 from antiphon.engine.engine import Engine
+from antiphon.engine.till import payer_of
 from antiphon.observe.metrics import Metrics
+from antiphon.policy.access import Principal
 from antiphon.turn.report import Answered
 from antiphon.turn.trace import Trace
 from antiphon.wire.errors import (
@@ -46,8 +49,6 @@ MOST_FIELDS = 100
 class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How the HTTP side behaves. Times are in seconds, sizes in bytes."""
 
-    api_key: Callable[[], str | None] = lambda: None
-    """The one static key; None leaves the server open."""
     hosts: frozenset[str] | None = None
     """The names in `Host` that are answered, without port; None answers all."""
     origins: frozenset[str] = frozenset()
@@ -70,7 +71,7 @@ class ServerOptions(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics | None = None
     """What GET /metrics tells; None: nothing."""
     metrics_open: bool = False
-    """Whether it tells without the key."""
+    """Whether it tells without a key."""
 
 
 class ClientLeft(Exception):
@@ -102,6 +103,8 @@ class Call:
         "error",
         "extra",
         "options",
+        "principal",
+        "project",
         "request_id",
         "scope",
         "status",
@@ -113,6 +116,10 @@ class Call:
         self.engine = engine
         self.options = options
         self.request_id = f"req_{secrets.token_hex(16)}"
+        self.principal: Principal
+        """Who asks. Set by the guard of the route; a route without one has none."""
+        self.project: str
+        """The project that the request is for. Set with `principal`."""
         self.extra: list[Header] = []
         """Headers that the answer has beside its own."""
         self.begun = False
@@ -145,15 +152,25 @@ class Call:
         params: dict[str, str] = self.scope.get("path_params", {})
         return params
 
+    @property
+    def accounts(self) -> Accounts:
+        """Who may do what."""
+        return self.engine.accounts
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """All parameters of the query. Raises InvalidRequest for a query beyond all measure."""
+        if self._query is None:
+            self._query = self._fields()
+        return self._query
+
     def query(self, name: str) -> str | None:
         """The last value of a query parameter. Raises InvalidRequest for a query beyond all measure."""
         return next(reversed(self.query_list(name)), None)
 
     def query_list(self, name: str) -> list[str]:
         """All values of a query parameter, written as `name` or `name[]`. Raises InvalidRequest as `query` does."""
-        if self._query is None:
-            self._query = self._fields()
-        return [value for key, value in self._query if key in (name, f"{name}[]")]
+        return [value for key, value in self.fields if key in (name, f"{name}[]")]
 
     def _fields(self) -> list[tuple[str, str]]:
         text = self.scope["query_string"].decode("latin-1")
@@ -210,6 +227,12 @@ class Call:
 
     def _too_large(self) -> APIError:
         return PayloadTooLarge(f"The request is larger than {self.options.max_body} bytes.")
+
+    def limited(self, model: str | None) -> None:
+        """Tell in the answer where limits and budgets stand for a model that was asked for, or refused."""
+        who = payer_of(self.principal.organization, self.project, self.principal.key_id or "")
+        found = self.engine.till.headers(who, self.project, model or "")
+        self.extra += [(name.encode(), value.encode()) for name, value in found.items()]
 
     def trace(self) -> Trace:
         """A trace for the work that this request asks for; it goes on with the client's own, if there is one."""

@@ -1,5 +1,8 @@
 """Who may ask. Guards belong to routes, not to paths: a route without one is open by its own row in `app`.
 
+A route names the action that it does (`antiphon.policy.access.ACTIONS`). Its guard finds out who has the key, and
+whether that one may do it; what the route finds then, it looks up in `call.project` only.
+
 Loopback is no wall: web pages reach it. So the Host must be one of ours (a page that rebinds its name to 127.0.0.1
 sends its own), a foreign Origin is refused, and bodies are taken as `application/json` only, which no page can send
 without asking first.
@@ -7,12 +10,15 @@ without asking first.
 
 from __future__ import annotations
 
-import hmac
 import re
+from typing import Final
 from urllib.parse import urlsplit
 
-from antiphon.server.call import Call
-from antiphon.wire.errors import AuthenticationFailed, InvalidRequest, PermissionDenied
+from antiphon.engine.accounts import UNKNOWN
+from antiphon.policy.access import STATUS, Action, Denied, Reason, why_not
+from antiphon.policy.administration import unknown
+from antiphon.server.call import Call, Guard
+from antiphon.wire.errors import APIError, AuthenticationFailed, InvalidRequest, PermissionDenied
 
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]", "host.docker.internal"))
 _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
@@ -45,12 +51,51 @@ def _same_port(origin: str, call: Call) -> bool:
     return urlsplit(origin).netloc.lower() == call.headers[b"host"].decode("latin-1").lower()
 
 
-def keyed(call: Call) -> None:
-    """Refuse a request without the key, if there is one. Every wrong key takes the same path to the same answer."""
-    key = call.options.api_key()
-    if key is None:
-        return
+def identified(call: Call) -> None:
+    """Find out who asks. Every key that is none takes the same path to the same answer, whatever was sent.
+
+    Raises AuthenticationFailed.
+    """
     scheme, _, given = call.headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), key.encode()):
-        call.extra.append((b"www-authenticate", b"Bearer"))
-        raise AuthenticationFailed("Incorrect API key provided. Send the server's key as 'Authorization: Bearer KEY'.")
+    key = given.strip() if scheme.lower() == b"bearer" else b""
+    organization, project = _named(call, b"openai-organization"), _named(call, b"openai-project")
+    found = call.accounts.authenticate(key, organization, project)
+    if isinstance(found, Denied):
+        raise _refusal(call, found)
+    call.principal = found
+    call.project = call.accounts.project_of(found, project)
+
+
+def _named(call: Call, header: bytes) -> str | None:
+    return call.headers.get(header, b"").decode("latin-1") or None
+
+
+def needs(action: Action) -> Guard:
+    """A guard that lets pass who may do something, to the project in the path if there is one."""
+
+    def guard(call: Call) -> None:
+        identified(call)
+        authorized(call, action)
+
+    return guard
+
+
+def authorized(call: Call, action: Action) -> None:
+    """Refuse who may not do something. Raises PermissionDenied, or NotFound for a foreign project."""
+    denied = why_not(call.principal, action, call.accounts.clock.now(), call.path.get("project_id"))
+    if denied is not None:
+        raise _refusal(call, denied)
+
+
+_CODES: Final[dict[Reason, str]] = {"organization": "mismatched_organization", "project": "mismatched_project"}
+
+
+def _refusal(call: Call, denied: Denied) -> APIError:
+    match STATUS[denied.reason]:
+        case 401:
+            call.extra.append((b"www-authenticate", b"Bearer"))
+            message = UNKNOWN.message if denied.reason == "expired" else denied.message
+            return AuthenticationFailed(message, code=_CODES.get(denied.reason))
+        case 404:
+            return unknown("project", call.path["project_id"])
+    return PermissionDenied(denied.message, code="insufficient_permissions")

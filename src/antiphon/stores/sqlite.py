@@ -1,7 +1,8 @@
-"""The SQLite store: one file in the data folder, one writer thread, one reader thread.
+"""The SQLite store: one file in the data folder, one writer thread, and two that read.
 
 Everything that changes the database runs on the writer thread, a batch at a time, each in one transaction. Reads have
-a connection of their own (WAL: they see the last commit and wait for nobody).
+a connection of their own (WAL: they see the last commit and wait for nobody), and sums over many rows another, so that
+no other read waits for them.
 
 Durability: `synchronous="normal"` survives the death of the process; `"full"` survives the loss of power too, at one
 fsync a commit.
@@ -25,7 +26,9 @@ from typing import IO, Any, Literal, TypeVar
 import msgspec
 
 from antiphon.ports import Batch, Begin, Chunk, End, Fact, Stored, Written
+from antiphon.stores import ledger_sql, till_sql
 from antiphon.stores import statements as sql
+from antiphon.stores.ledger_rows import put_row
 from antiphon.turn import frames
 from antiphon.wire.errors import Unavailable
 
@@ -60,7 +63,6 @@ class SQLiteStore:
         self._owner = owner
         self._now = now
         self._lock: IO[str] | None = None
-        self._is_prepared = False
         self._dropped = 0
         self._segment = 0
 
@@ -76,20 +78,36 @@ class SQLiteStore:
             self._lock = _take_lock(self._folder / LOCK, self._owner)
         except OSError as error:
             raise Unavailable(f"The data folder {self._folder} cannot be used: {error.strerror}.") from error
+        return await self._begin(self._prepare)
+
+    async def join(self) -> None:
+        """Open the database beside whoever owns it, for other tables than those of responses and their journals.
+
+        Raises Unavailable as `start` does.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"The data folder {self._folder} cannot be used: {error.strerror}.") from error
+        await self._begin(self._make)
+
+    async def _begin(self, prepare: Callable[[sqlite3.Connection], T]) -> T:
         self._writer = _Thread(self._open, "antiphon-writer")
         self._reader = _Thread(self._open, "antiphon-reader")
+        self._summer = _Thread(self._open, "antiphon-summer")
         try:
-            return await self._writer.call(self._prepare)
-        except Unavailable as error:
-            raise Unavailable(f"The database {self._folder / DATABASE} cannot be used. {error.message}") from error
-        finally:
-            if not self._is_prepared:
-                await self.aclose()
+            return await self._writer.call(prepare)
+        except BaseException as error:
+            await self.aclose()
+            if isinstance(error, Unavailable):
+                raise Unavailable(f"The database {self._folder / DATABASE} cannot be used. {error.message}") from error
+            raise
 
     async def aclose(self) -> None:
-        """Write what was handed over, close both connections, give the folder back."""
+        """Write what was handed over, close the connections, give the folder back."""
         await self._writer.stop()
         await self._reader.stop()
+        await self._summer.stop()
         if self._lock is not None:
             self._lock.close()
 
@@ -105,17 +123,21 @@ class SQLiteStore:
             raise
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> int:
+    def _make(self, connection: sqlite3.Connection) -> None:
+        """Bring the tables up to date."""
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > sql.VERSION:
             raise Unavailable(f"It was written by a newer version of Antiphon: its schema is {version}.")
         if version < sql.VERSION:
-            connection.executescript(sql.SCHEMA)
+            for schema in (sql.SCHEMA, ledger_sql.SCHEMA, till_sql.SCHEMA):
+                connection.executescript(schema)
             connection.execute(sql.SET_VERSION)
+
+    def _prepare(self, connection: sqlite3.Connection) -> int:
+        self._make(connection)
         with _Transaction(connection):
             self._segment = _settle_segments(connection)
         self._dropped = self._segment
-        self._is_prepared = True
         return int(connection.execute(sql.NEXT_KEY).fetchone()[0])
 
     # Writing
@@ -170,6 +192,10 @@ class SQLiteStore:
     def look(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Run a job that only reads. It sees the last commit."""
         return self._reader.call(job)
+
+    def sum(self, job: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Run a job that only reads, but may read millions of rows: only other sums wait for it."""
+        return self._summer.call(job)
 
     # Leases
 
@@ -330,10 +356,11 @@ class _Transaction:
 
 def _apply(connection: sqlite3.Connection, change: Begin | End | Fact) -> None:
     match change:
-        case Begin(record):
-            r = record
+        case Begin(record=r):
             values = (r.key, r.id, r.project, r.created_at, r.status, r.background, r.model, r.previous)
             connection.execute(sql.BEGIN, (*values, r.request, r.input))
+            if change.row is not None:
+                put_row(connection, change.row)
         case End():
             connection.execute(sql.END, (change.status, change.response, change.gated, change.key))
             for item_id in change.item_ids:
@@ -400,6 +427,19 @@ def _meaning(error: sqlite3.Error) -> Exception:
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OUTAGES:
         return Unavailable(f"The store cannot be read or written: {error}.", retry_after=5)
     return error
+
+
+def holder_of(folder: Path) -> str | None:
+    """What the process that owns a data folder says of itself; None if there is none, or it cannot be told."""
+    try:
+        with (folder / LOCK).open() as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return handle.read().strip() or None
+    except (OSError, UnicodeDecodeError):
+        pass
+    return None
 
 
 def _take_lock(path: Path, owner: str) -> IO[str]:

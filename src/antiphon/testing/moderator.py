@@ -16,6 +16,7 @@ class ScriptedModerator:
         self.word = word
         self.window = window
         self.overlap = overlap
+        self.model_name: str | None = None
         self.asked: list[list[str]] = []
         """The passages of each question."""
         self.images: list[str] = []

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from antiphon.ports import Choice
+from antiphon.ports import Choice, UnknownModel
 from antiphon.turn.deltas import Delta, Finished, Text, Usage
 from antiphon.turn.input import Turn
-from antiphon.wire.errors import APIError, InvalidRequest
+from antiphon.wire.errors import APIError
 from antiphon.wire.request import CreateResponse
 from antiphon.wire.response import ModelObject
 from antiphon.wire.response import Usage as UsageFigures
@@ -115,10 +115,9 @@ class Only:
         return frozenset().union(*(model.pass_through for model in self._models.values()))
 
     def choose(self, name: str | None) -> Choice:
-        """The model of that name. Raises InvalidRequest."""
+        """The model of that name. Raises UnknownModel."""
         if name not in self._models:
-            message = f"The model '{name}' does not exist. Available models: {', '.join(self._models)}."
-            raise InvalidRequest(message, param="model", code="model_not_found")
+            raise UnknownModel(f"The model '{name}' does not exist.", [*self._models])
         return Choice(name, self._models[name])
 
     async def models(self) -> Sequence[ModelObject]:

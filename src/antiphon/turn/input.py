@@ -53,6 +53,19 @@ class Moderated(msgspec.Struct):
 Scoring: TypeAlias = "Callable[[Turn], Coroutine[Any, Any, ModerationResult | ModerationError]]"
 
 
+class Allowance(msgspec.Struct):
+    """How long an answer hard budgets pay for, in output tokens. All turns of a response share it."""
+
+    cap: int
+    """The `max_output_tokens` that goes upstream."""
+    reserved: int
+    """What is let through, as a gate counts that has no tokenizer."""
+    is_short: bool = False
+    """Whether the answer may be shorter than it would be if there was more money."""
+    said: int = 0
+    """In the turns before this one."""
+
+
 class Turn(msgspec.Struct):
     """What a model is asked: the request's settings, and the items that it answers to."""
 
@@ -65,6 +78,9 @@ class Turn(msgspec.Struct):
     number: int = 0
     """0, 1, 2… within a response."""
     project: str = "default"
+    organization: str = "default"
+    key_id: str = ""
+    """The key that asks; empty on an open server."""
     deadline: float | None = None
     """When the response must be over, by the monotonic clock; carried through queues, retries and tools."""
     moderated: Moderated = msgspec.field(default_factory=Moderated)
@@ -74,6 +90,8 @@ class Turn(msgspec.Struct):
     trace: Trace = msgspec.field(default_factory=Trace)
     cache: CacheUse = "use"
     """What the response cache may do for it, if there is one."""
+    allowance: Allowance | None = None
+    """What hard budgets pay for; None: there is none, or it is not known yet."""
     go_on: GoOn = stay
 
 

@@ -8,14 +8,12 @@ Nothing is told for a delta.
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import reduce
 from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from antiphon.turn.trace import Attempt, Outcome, Trace
-from antiphon.turn.usage import added
+from antiphon.turn.trace import Attempt, Outcome, Trace, usage_of
 from antiphon.wire.response import Usage
 
 __all__ = ["Answered", "Began", "Operation", "Report"]
@@ -29,9 +27,20 @@ class Began(msgspec.Struct, frozen=True, kw_only=True):
     operation: Operation = "response"
     id: str
     model: str
+    organization: str = "default"
     project: str
+    key_id: str = ""
+    """The key that asked; empty on an open server."""
+    asked: str = ""
+    """The model that the request named."""
     streamed: bool
     background: bool
+    stored: bool = False
+    upstream: str = ""
+    """Where it goes first: an address; empty for a backend in this process."""
+    upstream_model: str = ""
+    input_tokens: int = 0
+    """How long the input is, estimated; 0 where the store has it."""
     at: float
     """Unix time in seconds."""
     trace: Trace
@@ -45,9 +54,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     request_id: str = ""
     """The HTTP request that asked for it; empty for a response that was taken over from another process."""
+    organization: str = "default"
     project: str = "default"
+    key_id: str = ""
+    """The key that asked; empty on an open server."""
     asked: str = ""
     """The model that the request named."""
+    service_tier: str | None = None
+    """The one that the request named: that of all that is used where its attempt does not say."""
     model: str
     """The model that the answer says it is by."""
     upstream: str = ""
@@ -77,6 +91,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cache: Literal["", "miss", "hit", "shared"] = ""
     reused: tuple[Attempt, ...] = ()
     """Attempts that others have paid for, and that the response cache answered with."""
+    apart: Usage | None = None
+    """What was used by a model whose attempts are not noted, as those of the built-in one."""
     tokens_saved: int = 0
     cost: Decimal | None = None
     """In US dollars; None where no price is known."""
@@ -86,8 +102,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def unpaid(self) -> Usage | None:
         """What of the usage cost nothing, because the response cache answered."""
-        usages = [one.usage for one in self.reused if one.usage is not None]
-        return reduce(added, usages) if usages else None
+        return usage_of(self.reused)
 
     @property
     def retries(self) -> int:

@@ -6,11 +6,14 @@ Observers get it when the response is over. Times are monotonic, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import reduce
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from antiphon.turn.usage import added
 from antiphon.wire.response import Usage
 
 Outcome: TypeAlias = Literal["completed", "incomplete", "failed", "cancelled"]
@@ -32,13 +35,21 @@ class Attempt(msgspec.Struct):
     code: str | None = None
     """The code of the error that ended it."""
     usage: Usage | None = None
-    """What its upstream reported, or what was counted. None: it failed before it said anything."""
+    """What its upstream reported, or what was counted. None: its upstream never took it."""
     is_estimated: bool = False
     """Whether the usage is an estimate, because the upstream told none: it was stopped, or it broke off."""
     is_hedge: bool = False
     """Whether it ran beside another, to be faster."""
     judges: bool = False
     """Whether a moderator made it: its words are no part of the answer."""
+    is_past: bool = False
+    """Whether it was made before a restart, and is only remembered."""
+    service_tier: str | None = None
+    """The one that its upstream told, else the one that was asked for."""
+    tools: Mapping[str, int] = {}
+    """The hosted tools that its upstream ran, by what is billed: `web_search_calls`, `code_interpreter_sessions`."""
+    cost: Decimal | None = None
+    """In US dollars, once the work is over; None where the price is not known."""
 
 
 def served_by(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -46,6 +57,12 @@ def served_by(attempts: Sequence[Attempt]) -> Attempt | None:
     made = [one for one in attempts if not one.judges]
     answers = (one for one in reversed(made) if one.outcome not in ("failed", "cancelled"))
     return next(answers, made[-1] if made else None)
+
+
+def usage_of(attempts: Iterable[Attempt]) -> Usage | None:
+    """What some attempts have used together; None if nothing is known of any."""
+    usages = [one.usage for one in attempts if one.usage is not None]
+    return reduce(added, usages) if usages else None
 
 
 class Trace(msgspec.Struct):

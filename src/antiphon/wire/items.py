@@ -588,13 +588,11 @@ def _check_parts(message: Message, path: str) -> None:
 
 
 def _check_image(image: InputImage, path: str) -> None:
-    """An image has an address, its bytes, or an id."""
+    """An image has an address, its bytes, or an id. Whether the bytes are an image is for `wire.images`."""
     if not image.image_url:
         if not image.file_id:
             raise missing(f"{path}.image_url")
-    elif image.image_url.startswith("data:"):
-        _check_data(image.image_url, f"{path}.image_url")
-    elif not image.image_url.startswith(("http://", "https://")):
+    elif not image.image_url.startswith(("http://", "https://", "data:")):
         message = f"Invalid '{path}.image_url': expected a URL that begins with https://, http:// or data:."
         raise InvalidRequest(message, param=f"{path}.image_url", code="invalid_value")
 

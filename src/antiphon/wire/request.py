@@ -1,7 +1,8 @@
 """The requests that start a response, and the one place where they are validated.
 
 `decode_create` takes bytes and gives a `CreateResponse` that needs no further check, or raises an InvalidRequest that
-names the `param`. `null` is the same as an absent key throughout, as it is for OpenAI.
+names the `param`; for an image that is none, Unprocessable. `null` is the same as an absent key throughout, as it is
+for OpenAI.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from msgspec import Meta, Raw
 
 from antiphon.wire.content import MAX_TEXT
 from antiphon.wire.errors import InvalidRequest
+from antiphon.wire.images import check_images
 from antiphon.wire.invalid import malformed, refuse
 from antiphon.wire.items import Item, decode_item
 from antiphon.wire.read import ANYTHING, RAW_ARRAY, RAW_OBJECT, decoder, read
@@ -277,7 +279,9 @@ _INPUT: Final[msgspec.json.Decoder[str | list[Raw] | None]] = msgspec.json.Decod
 def _decode_input(raw: Raw) -> str | list[Item] | None:
     sent = read(raw, _INPUT, "input")
     if isinstance(sent, list):
-        return [decode_item(item, f"input[{index}]") for index, item in enumerate(sent)]
+        items = [decode_item(item, f"input[{index}]") for index, item in enumerate(sent)]
+        check_images(items, "input")
+        return items
     return sent
 
 

@@ -27,9 +27,10 @@ async def retrieve_model(call: Call) -> None:
 
 
 async def _models(call: Call) -> list[ModelObject]:
-    """What requests for responses may name, then what requests for embeddings may."""
+    """What requests for responses may name, then what requests for embeddings may; of the caller's project only."""
     models = list(await call.engine.catalog.models())
     known = {model.id for model in models}
     created = max((model.created for model in models), default=0)
     names = [name for name in call.engine.embeddings.names() if name not in known]
-    return models + [ModelObject(id=name, created=created, owned_by="embeddings") for name in names]
+    models += [ModelObject(id=name, created=created, owned_by="embeddings") for name in names]
+    return [model for model in models if call.accounts.allows_model(call.project, model.id)]

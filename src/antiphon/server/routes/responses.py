@@ -19,7 +19,6 @@ from antiphon.wire.request import Include, decode_count, decode_create
 from antiphon.wire.response import InputTokens, ItemList, ResponseDeleted
 from antiphon.wire.struct import encode
 
-PROJECT = "default"
 INCLUDES = get_args(Include)
 _FAR = 2**53
 
@@ -34,7 +33,10 @@ class Responses:
         """POST /v1/responses"""
         engine = call.engine
         request = decode_create(await call.json(), pass_through=engine.catalog.pass_through)
-        run = await engine.create(PROJECT, request, call.trace(), cache_use(call))
+        try:
+            run = await engine.create(call.project, request, call.trace(), cache_use(call), principal=call.principal)
+        finally:
+            call.limited(request.model)
         call.work = run.turn.response_id
         if run.left_out:
             call.extra.append((b"x-antiphon-tools-left-out", named(run.left_out)))
@@ -83,27 +85,27 @@ class Responses:
         after = whole_number(call, "starting_after", low=-1, high=_FAR, default=-1)
         obfuscate = flag(call, "include_obfuscation", default=call.options.obfuscation)
         if not flag(call, "stream"):
-            await call.answer(await call.engine.retrieve(PROJECT, response_id, asked))
+            await call.answer(await call.engine.retrieve(call.project, response_id, asked))
             return
-        data = await call.engine.follow(PROJECT, response_id, after, asked)
+        data = await call.engine.follow(call.project, response_id, after, asked)
         await self.streams.serve(call, data, on_leave=lambda: None, obfuscate=obfuscate)
 
     async def delete(self, call: Call) -> None:
         """DELETE /v1/responses/{response_id}"""
         response_id = call.path["response_id"]
-        await call.engine.delete(PROJECT, response_id)
+        await call.engine.delete(call.project, response_id)
         await call.answer(encode(ResponseDeleted(id=response_id)))
 
     async def cancel(self, call: Call) -> None:
         """POST /v1/responses/{response_id}/cancel"""
-        await call.answer(await call.engine.cancel(PROJECT, call.path["response_id"]))
+        await call.answer(await call.engine.cancel(call.project, call.path["response_id"]))
 
     async def input_items(self, call: Call) -> None:
         """GET /v1/responses/{response_id}/input_items"""
         asked = includes(call)
         newest_first = one_of(call, "order", ("asc", "desc"), "desc") == "desc"
         limit = whole_number(call, "limit", low=1, high=100, default=20)
-        items = await call.engine.input_items(PROJECT, call.path["response_id"])
+        items = await call.engine.input_items(call.project, call.path["response_id"])
         page = paged(items[::-1] if newest_first else items, limit, call.query("after"), call.query("before"))
         page.data = visible_items(page.data, asked)
         await call.answer(encode(page))
@@ -111,7 +113,7 @@ class Responses:
     async def input_tokens(self, call: Call) -> None:
         """POST /v1/responses/input_tokens"""
         request = decode_count(await call.json())
-        await call.answer(encode(InputTokens(input_tokens=await call.engine.count(PROJECT, request))))
+        await call.answer(encode(InputTokens(input_tokens=await call.engine.count(call.project, request))))
 
 
 async def _opened(call: Call, run: Run) -> bool:

@@ -10,16 +10,22 @@ The tests are coroutines: run them with the pytest plugin of anyio (`pytestmark 
 
 from __future__ import annotations
 
+from antiphon.testing.contracts.accounts import AccountStoreContract
+from antiphon.testing.contracts.alerts import AlertStoreContract
 from antiphon.testing.contracts.cache import ResponseCacheContract
 from antiphon.testing.contracts.catalog import CatalogContract
 from antiphon.testing.contracts.clock import ClockContract
+from antiphon.testing.contracts.ledger import LedgerContract
 from antiphon.testing.contracts.model import ModelContract
 from antiphon.testing.contracts.moderator import ModeratorContract
 from antiphon.testing.contracts.store import StoreContract
 
 __all__ = [
+    "AccountStoreContract",
+    "AlertStoreContract",
     "CatalogContract",
     "ClockContract",
+    "LedgerContract",
     "ModelContract",
     "ModeratorContract",
     "ResponseCacheContract",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from antiphon.ports import Catalog
-from antiphon.wire.errors import InvalidRequest
+from antiphon.ports import Catalog, UnknownModel
 
 
 class CatalogContract:
@@ -23,7 +22,7 @@ class CatalogContract:
         await catalog.aclose()
 
     async def test_an_unknown_name_is_refused_with_the_names_there_are(self, catalog: Catalog, unknown: str) -> None:
-        with pytest.raises(InvalidRequest) as refused:
+        with pytest.raises(UnknownModel) as refused:
             catalog.choose(unknown)
         assert refused.value.code == "model_not_found"
         assert refused.value.param == "model"

@@ -1,0 +1,1 @@
+"""The admin API: thin functions, below /v1/organization."""
