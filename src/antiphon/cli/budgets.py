@@ -23,7 +23,7 @@ from antiphon.cli.terminal import WRONG, fail, note, out, plain, table
 if TYPE_CHECKING:
     from antiphon.engine.accounts import Accounts
     from antiphon.policy.administration import Edit
-    from antiphon.policy.budget import Scope
+    from antiphon.policy.budget import Scope, WindowKind
     from antiphon.policy.directory import Budget, Directory
     from antiphon.stores.sqlite import SQLiteStore
 
@@ -139,7 +139,8 @@ async def _standing(accounts: Accounts, store: SQLiteStore) -> list[tuple[Budget
 
     now, sums = accounts.clock.now(), Sums()
     rows = list(accounts.directory.budgets.values())
-    for window in {row.window for row in rows}:
+    windows: set[WindowKind] = {row.window for row in rows}
+    for window in windows:
         sums.read(window, now, await SQLiteLedger(store).spent(window_of(window, now).start))
     return [(row, sums.of(row.window, row.scope, row.owner, now), window_of(row.window, now).end) for row in rows]
 
