@@ -20,7 +20,7 @@ LOGPROB = content.Logprob(
 EVENT_LOGPROB = content.Logprob(token="a", logprob=-0.5, top_logprobs=[content.TopLogprob(token="b", logprob=-1.5)])
 OUTPUT_TEXT = content.OutputText(text="abc", annotations=ANNOTATIONS, logprobs=[LOGPROB])
 PROGRAM = {"type": "program", "caller_id": "prog_1"}
-SCREENSHOT = content.ComputerScreenshot(image_url="data:image/png;base64,aaaa")
+SCREENSHOT = content.ComputerScreenshot(image_url="data:image/png;base64,iVBORw0KGgo=")
 
 OUTPUT_ITEMS: list[Any] = [
     items.Message(

@@ -91,7 +91,9 @@ OPAQUE = st.builds(
 )
 
 
-IMAGES = structs(content.InputImage, image_url=st.sampled_from(["https://x/a.png", "data:image/png;base64,aGk="]))
+IMAGES = structs(
+    content.InputImage, image_url=st.sampled_from(["https://x/a.png", "data:image/png;base64,iVBORw0KGgo="])
+)
 FILES = structs(content.InputFile, file_data=st.sampled_from(["aGk=", "data:text/plain;base64,aGk="]))
 WHOLE = {"input_image": IMAGES, "input_file": FILES}
 """Parts of which not any value will do."""
