@@ -47,6 +47,11 @@ class Model(Protocol):
         ...
 
     @property
+    def chat_parameters(self) -> frozenset[str]:
+        """Those of `antiphon.wire.chat.CHAT_ONLY` that the upstream takes; they come in `CreateResponse.extra` too."""
+        ...
+
+    @property
     def relays(self) -> bool:
         """Whether the upstream is a Responses server, which can do what needs one: stored prompts, moderation…"""
         ...
@@ -359,6 +364,53 @@ class Store(Protocol):
 
     async def release(self, owner: str | None = None) -> None:
         """Give back all leases of an owner, or with None those of everybody."""
+        ...
+
+
+class StoredChat(msgspec.Struct):
+    """A stored chat completion as it is read: a response that is over, and what was asked in the words of the chat."""
+
+    key: int
+    """That of its response."""
+    response: bytes
+    """The Response as JSON."""
+    metadata: dict[str, str]
+    request: bytes
+    """The request as it was sent."""
+
+
+class ChatQuery(msgspec.Struct):
+    """Which stored completions are wanted, and in which order."""
+
+    limit: int
+    after: int | None = None
+    """The key of the one before the first."""
+    newest_first: bool = False
+    model: str | None = None
+    metadata: dict[str, str] = {}
+    """Pairs that they all have."""
+
+
+class ChatStore(Protocol):
+    """Chat completions beside the responses that they are. They go with their response when that is deleted.
+
+    Those are known whose response is completed or incomplete. All methods raise Unavailable (503) as a store does.
+    """
+
+    def keep(self, project: str, key: int, metadata: Mapping[str, str], request: bytes) -> Future[None]:
+        """Note that the response with this key is a chat completion."""
+        ...
+
+    async def find(self, project: str, response_id: str) -> StoredChat | None:
+        """The completion that a response of a project is."""
+        ...
+
+    async def page(self, project: str, query: ChatQuery) -> list[StoredChat]:
+        """Completions of a project, as a query wants them."""
+        ...
+
+    async def describe(self, project: str, response_id: str, metadata: Mapping[str, str]) -> bool:
+        """Replace the metadata of a completion. False if there is none."""
         ...
 
 

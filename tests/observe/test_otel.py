@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import SpanKind, StatusCode
 
-from antiphon.observe import semconv
 from antiphon.observe.otel import NotInstalled, Tracing, exporting
+from antiphon.turn import semconv
 from antiphon.turn.trace import Trace
 from tests.observe.reports import USAGE, attempt, began, report
 

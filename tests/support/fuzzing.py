@@ -14,7 +14,7 @@ from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.core.failures import Failure
 from schemathesis.openapi.checks import JsonSchemaError
 
-from tests.support import grammar, sdk_oracle
+from tests.support import chat_oracle, grammar, sdk_oracle
 from tests.support.serving import events
 
 Json = dict[str, Any]
@@ -37,6 +37,13 @@ WISHES = (
 MADE: deque[str] = deque(maxlen=64)
 """Ids of responses that were made of late."""
 
+CHATS: deque[str] = deque(maxlen=64)
+"""Ids of chat completions that were stored of late."""
+
+CHAT_REFUSED = ("n", "audio", "modalities", "moderation", "seed", "stop", "logit_bias", "prediction")
+CHAT_REFUSED += ("presence_penalty", "frequency_penalty", "functions", "function_call", "tool_choice", "max_tokens")
+"""Parameters that the built-in model refuses, or that refuse each other."""
+
 
 @schemathesis.hook
 def map_case(context: HookContext, case: Case) -> Case:
@@ -48,6 +55,8 @@ def map_case(context: HookContext, case: Case) -> Case:
         return case
     if isinstance(case.body, dict):
         case.body = _plausible(case.operation.path, case.body, WISHES[size % len(WISHES)])
+    if CHATS and "completion_id" in case.path_parameters:
+        case.path_parameters["completion_id"] = CHATS[size % len(CHATS)]
     if MADE and "response_id" in case.path_parameters:
         case.path_parameters["response_id"] = MADE[size % len(MADE)]
     return case
@@ -56,6 +65,8 @@ def map_case(context: HookContext, case: Case) -> Case:
 def _plausible(path: str, body: Json, wish: str) -> Json:
     if path.startswith("/v1/responses"):
         return _response(body, wish)
+    if path == "/v1/chat/completions":
+        return _chat(body, wish)
     if path == "/v1/moderations":
         parts = body.get("input")
         are_texts = isinstance(parts, list) and any(isinstance(part, str) for part in parts)
@@ -74,6 +85,19 @@ def _response(body: Json, wish: str) -> Json:
         kept.pop("tool_choice", None)
     if kept.get("store") is False:
         kept.pop("background", None)
+    return kept
+
+
+def _chat(body: Json, wish: str) -> Json:
+    """A chat request without what cannot be served: what somebody says, and none of the calls."""
+    kept = {name: value for name, value in body.items() if name not in CHAT_REFUSED}
+    kept["model"] = kept.get("model") or "rehearsal"
+    said = [message for message in kept.get("messages", ()) if message.get("role") in ("user", "system", "developer")]
+    kept["messages"] = [*said, {"role": "user", "content": wish}]
+    if not kept.get("stream"):
+        kept.pop("stream_options", None)
+    if not kept.get("logprobs"):
+        kept.pop("top_logprobs", None)
     return kept
 
 
@@ -97,6 +121,9 @@ def answers_as_the_api(ctx: CheckContext, response: Response, case: Case) -> Non
         check_envelope(response.json())
     elif case.operation.path == "/metrics":
         assert kind.startswith("text/plain")
+    elif kind.startswith("text/event-stream") and case.operation.path == "/v1/chat/completions":
+        for chunk in chat_oracle.chunks_of(response.content):
+            chat_oracle.check(chunk)
     elif kind.startswith("text/event-stream"):
         check_stream(response.content, whole="starting_after" not in (case.query or {}))
     else:
@@ -104,6 +131,10 @@ def answers_as_the_api(ctx: CheckContext, response: Response, case: Case) -> Non
         body = response.json()
         if case.operation.path == "/v1/responses" and body["store"]:
             MADE.append(body["id"])
+        if body.get("object") == "chat.completion":
+            chat_oracle.check(body)
+            if body.get("metadata") is not None:
+                CHATS.append(body["id"])
 
 
 def check_envelope(body: Json) -> None:

@@ -27,6 +27,7 @@ from antiphon.server.app import create_app
 from antiphon.server.call import ServerOptions
 from antiphon.server.run import Server, listen
 from antiphon.stores.accounts import SQLiteAccounts
+from antiphon.stores.chat import SQLiteChats
 from antiphon.stores.ledger import SQLiteLedger
 from antiphon.stores.sqlite import SQLiteStore
 from antiphon.stores.till import SQLiteAlerts
@@ -117,6 +118,7 @@ async def serving(
             cost=cost if prices is None else Costs(prices),
             embedders=embedders,
             moderation=moderation,
+            chats=SQLiteChats(store),
             accounts=accounts,
             till=Till(accounts, clock, prices=prices, ledger=SQLiteLedger(store), alerts=alerts),
             ledger=SQLiteLedger(store),

@@ -14,6 +14,7 @@ from antiphon.cli.connect import connect
 from antiphon.cli.doctor import doctor
 from antiphon.cli.keys import keys
 from antiphon.cli.limits import limits
+from antiphon.cli.migrate import migrate
 from antiphon.cli.models import models
 from antiphon.cli.projects import projects
 from antiphon.cli.replay import replay
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in (serve, ask, models, replay, status, doctor, connect, audit, usage):
+for _command in (serve, ask, models, replay, status, doctor, connect, audit, usage, migrate):
     app.command()(_command)
 for _name, _commands in {"keys": keys, "projects": projects, "limits": limits, "budgets": budgets}.items():
     app.add_typer(_commands, name=_name)

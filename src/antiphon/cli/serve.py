@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from antiphon.config.settings import Config
-    from antiphon.engine.engine import Engine
     from antiphon.observe.metrics import Metrics
-    from antiphon.plugins import Models, Monitoring
+    from antiphon.plugins import Models
     from antiphon.server.call import ServerOptions
-    from antiphon.stores.sqlite import SQLiteStore
 
 
 def serve(
@@ -91,6 +89,7 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
     from antiphon.engine.accounts import NoKeys
     from antiphon.observe.logs import set_level
     from antiphon.plugins import answers_of, compose, monitoring
+    from antiphon.plugins.engine import engine_of
     from antiphon.server.run import listen
     from antiphon.server.run import serve as run
     from antiphon.stores.sqlite import DataFolderInUse, SQLiteStore
@@ -108,7 +107,7 @@ def _run(settings: Config, environ: dict[str, str], key: Callable[[], str | None
         catalog = compose(settings, environ, own_port=port, created=int(time.time()), answers=answers)
         monitored = monitoring(settings, environ, catalog.names(), catalog.upstreams)
         run(
-            lambda: engine_of(settings, catalog, store, monitored, key),
+            lambda: engine_of(settings, catalog, store, monitored.observers, key),
             options_of(settings, monitored.metrics),
             listener,
             lambda engine: _greet(settings, catalog, address, is_open=engine.accounts.is_open),
@@ -161,54 +160,6 @@ def _cannot_listen(error: OSError, host: str, port: int) -> NoReturn:
 
 
 # Composition
-
-
-def engine_of(
-    settings: Config, catalog: Models, store: SQLiteStore, monitored: Monitoring, key: Callable[[], str | None]
-) -> Engine:
-    """The engine over the store in the data folder. `key` gives the one key of the configuration."""
-    from antiphon.config.addresses import is_loopback
-    from antiphon.engine.accounts import Accounts
-    from antiphon.engine.alerts import Alerts
-    from antiphon.engine.clock import SystemClock
-    from antiphon.engine.costs import Costs
-    from antiphon.engine.engine import Engine, EngineSettings
-    from antiphon.engine.till import Till
-    from antiphon.plugins import alert_sinks, embedders
-    from antiphon.stores.accounts import SQLiteAccounts
-    from antiphon.stores.ledger import SQLiteLedger
-    from antiphon.stores.till import SQLiteAlerts
-
-    server, background, clock = settings.server, settings.background, SystemClock()
-    options = EngineSettings(
-        hold=server.hold,
-        on_disconnect=server.on_disconnect,
-        background_slots=background.slots,
-        lease=background.lease,
-        max_attempts=background.max_attempts,
-    )
-    accounts = Accounts(
-        SQLiteAccounts(store),
-        clock,
-        opens=is_loopback(server.host),
-        configured=key,
-        admin_key=None if server.admin_key is None else server.admin_key.reveal(),
-    )
-    ledger = SQLiteLedger(store)
-    alerts = Alerts(SQLiteAlerts(store), clock, alert_sinks(settings, clock.now))
-    return Engine(
-        catalog,
-        store,
-        clock,
-        options,
-        observers=monitored.observers,
-        cost=Costs(catalog.prices),
-        embedders=embedders(settings),
-        moderation=catalog.moderation,
-        accounts=accounts,
-        till=Till(accounts, clock, prices=catalog.prices, ledger=ledger, alerts=alerts),
-        ledger=ledger,
-    )
 
 
 def options_of(settings: Config, metrics: Metrics | None = None) -> ServerOptions:

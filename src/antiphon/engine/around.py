@@ -32,6 +32,11 @@ class Around:
         return self.inner.pass_through
 
     @property
+    def chat_parameters(self) -> frozenset[str]:
+        """Parameters of Chat Completions that the model inside takes."""
+        return self.inner.chat_parameters
+
+    @property
     def relays(self) -> bool:
         """Whether a Responses server is inside."""
         return self.inner.relays
@@ -51,3 +56,8 @@ class Around:
     async def aclose(self) -> None:
         """Release what the model inside holds."""
         await self.inner.aclose()
+
+
+def taken_by(model: Model) -> frozenset[str]:
+    """Parameters beyond the API's own that a model may be given."""
+    return model.pass_through | model.chat_parameters

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from msgspec import structs
 
+from antiphon.engine.around import taken_by
 from antiphon.engine.lines import Line, Try
 from antiphon.policy.breaker import Reason, Refused, overruled
 from antiphon.policy.hedge import Hedging
@@ -73,6 +74,11 @@ class Attempts:
         return frozenset().union(*(line.model.pass_through for line in self.lines))
 
     @property
+    def chat_parameters(self) -> frozenset[str]:
+        """Parameters of Chat Completions that a line takes; only such lines are asked then."""
+        return frozenset().union(*(line.model.chat_parameters for line in self.lines))
+
+    @property
     def relays(self) -> bool:
         """Whether a Responses server is among the lines."""
         return any(line.model.relays for line in self.lines)
@@ -105,7 +111,7 @@ class Attempts:
                 serving.append(line)
         if not serving and refusal is not None:
             raise refusal
-        fitting = [line for line in serving if request.extra.keys() <= line.model.pass_through]
+        fitting = [line for line in serving if request.extra.keys() <= taken_by(line.model)]
         if not fitting:
             name = next(iter(request.extra))
             message = f"No backend of this model takes all of the parameters {', '.join(request.extra)}."

@@ -12,7 +12,9 @@ import msgspec
 
 from antiphon.engine import ids
 from antiphon.engine.accounts import OPEN, Accounts
+from antiphon.engine.around import taken_by
 from antiphon.engine.books import Books
+from antiphon.engine.chat import Chats
 from antiphon.engine.classify import Moderations
 from antiphon.engine.embed import Embeddings
 from antiphon.engine.hosted import Hosted
@@ -28,6 +30,7 @@ from antiphon.engine.worker import Worker
 from antiphon.policy.access import Principal
 from antiphon.ports import (
     Catalog,
+    ChatStore,
     Choice,
     Clock,
     Embedder,
@@ -45,6 +48,7 @@ from antiphon.turn.input import CacheUse, Turn, assemble, effective, references,
 from antiphon.turn.machine import Machine
 from antiphon.turn.report import Report
 from antiphon.turn.trace import Trace
+from antiphon.wire.chat import CHAT_ONLY
 from antiphon.wire.errors import APIError, Conflict, InvalidRequest, NotFound, Unavailable, UpstreamTimeout
 from antiphon.wire.items import Item
 from antiphon.wire.request import CountTokens, CreateResponse, TurnRequest
@@ -90,6 +94,7 @@ class Engine:
         embedders: Mapping[str, Embedder] | None = None,
         moderation: Moderation | None = None,
         accounts: Accounts | None = None,
+        chats: ChatStore | None = None,
         till: Till | None = None,
         ledger: Ledger | None = None,
     ) -> None:
@@ -112,6 +117,8 @@ class Engine:
         self.embeddings = Embeddings(embedders or {}, clock, self.observers, self.till)
         self.moderation = moderation or Moderation()
         self.moderations = Moderations(self.moderation, catalog.choose, clock, self.observers, self.till)
+        self.chats = Chats(self, chats)
+        """The same responses, as chat completions."""
         self.journal = Journal(store)
         self.runs: dict[str, Run] = {}
         """What runs in this process, by response id."""
@@ -536,9 +543,11 @@ RELAYED = ("prompt", "context_management")
 
 def check_parameters(request: CreateResponse, model: Model) -> None:
     """Refuse what would silently be ignored. Raises InvalidRequest."""
-    for name in request.extra:
-        if name not in model.pass_through:
+    for name in request.extra.keys() - taken_by(model):
+        if name not in CHAT_ONLY:
             raise InvalidRequest(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        message = f"'{name}' is not supported for the model '{request.model}'."
+        raise InvalidRequest(message, param=name, code="unsupported_parameter")
     if request.conversation is not None:
         message = "'conversation' is not supported by this server. Use 'previous_response_id'."
         raise InvalidRequest(message, param="conversation", code="unsupported_parameter")

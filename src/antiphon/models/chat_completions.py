@@ -24,6 +24,7 @@ from antiphon.models.upstream import Answer, Upstream
 from antiphon.tokens import encoding_for
 from antiphon.turn.deltas import Delta, Finished, Noted, Settled, Usage
 from antiphon.turn.input import Turn
+from antiphon.wire.chat import CHAT_ONLY
 from antiphon.wire.errors import APIError
 from antiphon.wire.items import CustomToolCall, FunctionCall
 from antiphon.wire.request import CreateResponse
@@ -67,6 +68,11 @@ class ChatCompletions:
     def pass_through(self) -> frozenset[str]:
         """Parameters beyond the API's own that go on to the upstream."""
         return self._options.pass_through
+
+    @property
+    def chat_parameters(self) -> frozenset[str]:
+        """The upstream speaks Chat Completions: it has them all."""
+        return CHAT_ONLY
 
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out. Raises InvalidRequest for those that an answer cannot do without."""

@@ -68,6 +68,11 @@ class Responses:
         """Parameters beyond the API's own that go on to the upstream."""
         return self._options.pass_through
 
+    @property
+    def chat_parameters(self) -> frozenset[str]:
+        """The upstream speaks Responses: none."""
+        return frozenset()
+
     def accept(self, request: CreateResponse) -> tuple[str, ...]:
         """The tool types that are left out: none, unless configured. Raises InvalidRequest as the port says."""
         return left_out(request, self._options)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import antiphon
-from antiphon.observe import semconv
+from antiphon.turn import semconv
 from antiphon.turn.report import Answered, Began, Operation, Report
 from antiphon.turn.trace import Attempt
 from antiphon.wire.response import Usage

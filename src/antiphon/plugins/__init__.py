@@ -10,6 +10,7 @@
 * `backends`    the models themselves, ours and those of others
 * `moderators`, `embeddings`, `cache`, `observers`, `alerts`  the rest that has settings
 * `options`     settings as the options of an upstream
+* `engine`      the engine over all of them
 """
 
 from antiphon.plugins.alerts import alert_sinks

@@ -14,6 +14,7 @@ from antiphon.server.call import Call, Endpoint, Guard, Handler, ServerOptions
 from antiphon.server.guard import local, needs
 from antiphon.server.routes import embeddings, meta, metrics, models, moderations
 from antiphon.server.routes.admin import audit, keys, limits, people, projects, spend, usage
+from antiphon.server.routes.chat import ChatCompletions
 from antiphon.server.routes.responses import Responses
 from antiphon.server.sse import Streams
 from antiphon.wire.admin.usage import REPORTS
@@ -113,6 +114,7 @@ def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
     """The server as an ASGI app. The engine is started and closed by whoever calls this."""
     streams = Streams()
     responses = Responses(streams)
+    chats = ChatCompletions(streams)
     if options.metrics is not None:
         options.metrics.watch(engine)
         options.metrics.read("antiphon_streams_open", lambda: {(): float(streams.open)})
@@ -126,6 +128,16 @@ def create_app(engine: Engine, options: ServerOptions) -> ASGIApp:
         },
         "/v1/responses/{response_id}/cancel": {"POST": (to("responses.write"), responses.cancel)},
         "/v1/responses/{response_id}/input_items": {"GET": (to("responses.read"), responses.input_items)},
+        "/v1/chat/completions": {
+            "POST": (to("responses.write"), chats.create),
+            "GET": (to("responses.read"), chats.list_completions),
+        },
+        "/v1/chat/completions/{completion_id}": {
+            "GET": (to("responses.read"), chats.retrieve),
+            "POST": (to("responses.write"), chats.update),
+            "DELETE": (to("responses.write"), chats.delete),
+        },
+        "/v1/chat/completions/{completion_id}/messages": {"GET": (to("responses.read"), chats.messages)},
         "/v1/embeddings": {"POST": (to("embeddings.write"), embeddings.create)},
         "/v1/moderations": {"POST": (to("moderations.write"), moderations.create)},
         "/v1/models": {"GET": (to("models.read"), models.list_models)},
@@ -193,7 +205,6 @@ async def _no_compaction(_: Call) -> None:
 
 
 ABSENT = {
-    "/v1/chat/completions": "Chat Completions are not served here; use POST /v1/responses.",
     "/v1/conversations": "Conversations are not served here; use 'previous_response_id'.",
     "/v1/files": "Files are not stored here; send their data in the input.",
     "/v1/uploads": "Files are not stored here; send their data in the input.",

@@ -172,6 +172,23 @@ class Call:
         """All values of a query parameter, written as `name` or `name[]`. Raises InvalidRequest as `query` does."""
         return [value for key, value in self.fields if key in (name, f"{name}[]")]
 
+    def query_map(self, name: str) -> dict[str, str]:
+        """The values of a query parameter that is an object, written as `name[key]`.
+
+        Raises InvalidRequest for what is written otherwise, and as `query` does.
+        """
+        pairs: dict[str, str] = {}
+        if self.query_list(name):
+            raise InvalidRequest(f"Invalid '{name}': expected {name}[key]=value.", param=name, code="invalid_type")
+        for field, value in self._query or ():
+            if field.startswith(f"{name}["):
+                key = field[len(name) + 1 : -1]
+                if field[-1] != "]" or "[" in key or "]" in key:
+                    message = f"Invalid '{name}': expected {name}[key]=value, with text as the value."
+                    raise InvalidRequest(message, param=name, code="invalid_type")
+                pairs[key] = value
+        return pairs
+
     def _fields(self) -> list[tuple[str, str]]:
         text = self.scope["query_string"].decode("latin-1")
         if text.count("&") >= MOST_FIELDS:

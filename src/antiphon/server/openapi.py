@@ -9,6 +9,14 @@ from typing import Any
 import msgspec
 
 import antiphon
+from antiphon.wire.chat import CreateChatCompletion, UpdateChatCompletion
+from antiphon.wire.chat_completion import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionDeleted,
+    ChatCompletionList,
+    StoredMessageList,
+)
 from antiphon.wire.embeddings import CreateEmbeddings, EmbeddingList
 from antiphon.wire.events import EVENTS
 from antiphon.wire.items import ITEMS
@@ -49,6 +57,8 @@ def document() -> bytes:
 
 def _schemas() -> Json:
     kinds = [CreateResponse, CountTokens, Response, ItemList, InputTokens, ResponseDeleted, ModelList, ModelObject]
+    kinds += [CreateChatCompletion, UpdateChatCompletion, ChatCompletion, ChatCompletionChunk]
+    kinds += [ChatCompletionList, ChatCompletionDeleted, StoredMessageList]
     kinds += [CreateEmbeddings, EmbeddingList, CreateModeration, ModerationCreated]
     tables = {"Item": ITEMS, "Tool": TOOLS, "ToolChoiceObject": TOOL_CHOICES, "TextFormat": TEXT_FORMATS}
     structs: list[type[Any]] = [
@@ -103,6 +113,7 @@ def _fill(schemas: Json) -> None:
         fields = schemas[request]["properties"]
         fields |= {"input": text_or_items, "tools": _list("Tool"), "tool_choice": choice}
         fields.pop("extra", None)
+    schemas["CreateChatCompletion"]["properties"].pop("extra")
     _fill_embeddings(schemas)
     schemas["Response"]["properties"] |= {
         "output": _list("Item"),
@@ -137,11 +148,11 @@ def _paths() -> Json:
     one = "/v1/responses/{response_id}"
     return {
         "/v1/responses": {
-            "post": _operation("createResponse", "Response", body="CreateResponse", stream=True, links=_OF_ONE)
+            "post": _operation("createResponse", "Response", body="CreateResponse", stream="Event", links=_OF_ONE)
         },
         "/v1/responses/input_tokens": {"post": _operation("countInputTokens", "InputTokens", body="CountTokens")},
         one: {
-            "get": _operation("getResponse", "Response", query=_retrieval(), stream=True),
+            "get": _operation("getResponse", "Response", query=_retrieval(), stream="Event"),
             "delete": _operation("deleteResponse", "ResponseDeleted"),
             "parameters": [_ID],
         },
@@ -150,6 +161,7 @@ def _paths() -> Json:
             "get": _operation("listInputItems", "ItemList", query=_paging()),
             "parameters": [_ID],
         },
+        **_chat_paths(),
         "/v1/moderations": {"post": _operation("createModeration", "ModerationCreated", body="CreateModeration")},
         "/v1/embeddings": {"post": _operation("createEmbedding", "EmbeddingList", body="CreateEmbeddings")},
         "/v1/models": {"get": _operation("listModels", "ModelList")},
@@ -181,6 +193,37 @@ def _paths() -> Json:
                     },
                 },
             }
+        },
+    }
+
+
+def _chat_paths() -> Json:
+    every, one = "/v1/chat/completions", "/v1/chat/completions/{completion_id}"
+    named: list[Json] = [{"name": "completion_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    after, limit, order = (each for each in _paging() if each["name"] in ("after", "limit", "order"))
+    order = {**order, "schema": {**order["schema"], "default": "asc"}}
+    pairs: Json = {"type": "object", "additionalProperties": True}  # in a query all values are text
+    metadata = {**_query("metadata", pairs), "style": "deepObject", "explode": True}
+    listing = [after, limit, order, _query("model", {"type": "string"}), metadata]
+    return {
+        every: {
+            "post": _operation(
+                "createChatCompletion",
+                "ChatCompletion",
+                body="CreateChatCompletion",
+                stream="ChatCompletionChunk",
+            ),
+            "get": _operation("listChatCompletions", "ChatCompletionList", query=listing),
+        },
+        one: {
+            "get": _operation("getChatCompletion", "ChatCompletion"),
+            "post": _operation("updateChatCompletion", "ChatCompletion", body="UpdateChatCompletion"),
+            "delete": _operation("deleteChatCompletion", "ChatCompletionDeleted"),
+            "parameters": named,
+        },
+        f"{one}/messages": {
+            "get": _operation("getChatCompletionMessages", "StoredMessageList", query=[after, limit, order]),
+            "parameters": named,
         },
     }
 
@@ -226,12 +269,12 @@ def _operation(
     *,
     body: str | None = None,
     query: list[Json] | None = None,
-    stream: bool = False,
+    stream: str = "",
     links: Sequence[str] = (),
 ) -> Json:
     content: Json = {"application/json": {"schema": _ref(answer)}}
     if stream:
-        content["text/event-stream"] = {"schema": _ref("Event")}
+        content["text/event-stream"] = {"schema": _ref(stream)}
     operation: Json = {
         "operationId": name,
         "responses": {

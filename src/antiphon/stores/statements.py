@@ -4,6 +4,8 @@
 in the order of `first`, then what the `segments` hold of it; segments are only read at the start after a crash.
 """
 
+from antiphon.stores import chat_statements
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (
     key         INTEGER PRIMARY KEY,
@@ -130,6 +132,8 @@ CREATE TABLE IF NOT EXISTS audit_log (
 CREATE INDEX IF NOT EXISTS audit_log_of ON audit_log (organization, number);
 """
 
+SCHEMA += chat_statements.SCHEMA
+
 PRAGMAS = {
     "normal": "PRAGMA synchronous = NORMAL",
     "full": "PRAGMA synchronous = FULL",
@@ -137,10 +141,10 @@ PRAGMAS = {
 
 CHECKPOINT = "PRAGMA wal_autocheckpoint = 4000"
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` of this schema. An older one lacks tables, which a start adds; no table has changed so far."""
 
-SET_VERSION = "PRAGMA user_version = 3"
+SET_VERSION = "PRAGMA user_version = 4"
 
 BEGIN = """
 INSERT INTO responses (key, id, project, created_at, status, background, model, previous, request, input)
@@ -204,6 +208,7 @@ DELETE = (
     "DELETE FROM stretches WHERE response = ?",
     "DELETE FROM facts WHERE response = ?",
     "DELETE FROM items WHERE response = ?",
+    *chat_statements.DELETE,
 )
 
 UNFINISHED = """

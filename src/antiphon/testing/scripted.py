@@ -37,12 +37,14 @@ class ScriptedModel:
         name: str = "scripted",
         continues: bool = False,
         pass_through: frozenset[str] = frozenset(),
+        chat_parameters: frozenset[str] = frozenset(),
     ) -> None:
         steps = said() if script is None else script
         self._script: Script = steps if callable(steps) else lambda _: steps
         self._name = name
         self._continues = continues
         self._pass_through = pass_through
+        self._chat_parameters = chat_parameters
         self.turns: list[Turn] = []
         """Every turn that was asked for."""
         self.open = 0
@@ -62,6 +64,11 @@ class ScriptedModel:
     def pass_through(self) -> frozenset[str]:
         """Parameters that it lets through."""
         return self._pass_through
+
+    @property
+    def chat_parameters(self) -> frozenset[str]:
+        """Parameters of Chat Completions that it takes."""
+        return self._chat_parameters
 
     @property
     def relays(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -16,10 +16,11 @@ from antiphon.turn import frames
 from antiphon.turn.writers import LIFECYCLE
 from antiphon.wire import content, events, items, sse
 from antiphon.wire.items import Item
+from antiphon.wire.request import Include
 from antiphon.wire.response import Response
 from antiphon.wire.struct import UNSET
 
-LOGPROBS = "message.output_text.logprobs"
+LOGPROBS: Final[Include] = "message.output_text.logprobs"
 ENCRYPTED = "reasoning.encrypted_content"
 IMAGE = "message.input_image.image_url"
 SOURCES = "web_search_call.action.sources"

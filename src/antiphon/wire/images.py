@@ -15,7 +15,7 @@ from antiphon.wire.content import ComputerScreenshot, InputImage
 from antiphon.wire.errors import Unprocessable
 from antiphon.wire.items import ComputerCallOutput, CustomToolCallOutput, FunctionCallOutput, Item, Message
 
-__all__ = ["check_images"]
+__all__ = ["check_data", "check_images"]
 
 _MARKER: Final = re.compile(r"data:[^,]{0,256};base64,", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}")
@@ -31,8 +31,8 @@ def check_images(items: Sequence[Item], path: str) -> None:
     """
     for index, item in enumerate(items):
         for place, image in _images(item):
-            if isinstance(url := image.image_url, str) and url.startswith("data:"):
-                _check(url, f"{path}[{index}].{place}.image_url")
+            if isinstance(url := image.image_url, str):
+                check_data(url, f"{path}[{index}].{place}.image_url")
 
 
 def _images(item: Item) -> Iterator[tuple[str, InputImage | ComputerScreenshot]]:
@@ -49,8 +49,13 @@ def _images(item: Item) -> Iterator[tuple[str, InputImage | ComputerScreenshot]]
     yield from ((f"{name}[{at}]", part) for at, part in enumerate(parts) if isinstance(part, InputImage))
 
 
-def _check(url: str, param: str) -> None:
-    """An image may have 20 MB: its text is read once and never copied, and only its head is decoded."""
+def check_data(url: str, param: str) -> None:
+    """Refuse the `data:` URL of what is no image; `param` is where it stands. Raises Unprocessable.
+
+    An image may have 20 MB: its text is read once and never copied, and only its head is decoded.
+    """
+    if not url.startswith("data:"):
+        return
     marker = _MARKER.match(url)
     if marker is None or (len(url) - marker.end()) % 4 or not _BASE64.fullmatch(url, marker.end()):
         message = f"Invalid '{param}': the data are not base64. Send 'data:image/png;base64,' and the bytes in base64."

@@ -582,27 +582,30 @@ def _check_parts(message: Message, path: str) -> None:
             raise wrong_value(f"{path}.content[{index}]", kind, allowed)
         match part:
             case InputImage():
-                _check_image(part, f"{path}.content[{index}]")
+                check_image(part, f"{path}.content[{index}].image_url")
             case InputFile():
-                _check_file(part, f"{path}.content[{index}]")
+                check_file(part, f"{path}.content[{index}].file_data")
 
 
-def _check_image(image: InputImage, path: str) -> None:
-    """An image has an address, its bytes, or an id. Whether the bytes are an image is for `wire.images`."""
+def check_image(image: InputImage, param: str) -> None:
+    """An image has an address, its bytes, or an id. `param` is where the address stands. Raises InvalidRequest.
+
+    Whether the bytes are an image is for `antiphon.wire.images`.
+    """
     if not image.image_url:
         if not image.file_id:
-            raise missing(f"{path}.image_url")
+            raise missing(param)
     elif not image.image_url.startswith(("http://", "https://", "data:")):
-        message = f"Invalid '{path}.image_url': expected a URL that begins with https://, http:// or data:."
-        raise InvalidRequest(message, param=f"{path}.image_url", code="invalid_value")
+        message = f"Invalid '{param}': expected a URL that begins with https://, http:// or data:."
+        raise InvalidRequest(message, param=param, code="invalid_value")
 
 
-def _check_file(file: InputFile, path: str) -> None:
-    """A file has its bytes, an address, or an id."""
+def check_file(file: InputFile, param: str) -> None:
+    """A file has its bytes, an address, or an id. `param` is where the bytes stand. Raises InvalidRequest."""
     if file.file_data:
-        _check_data(file.file_data, f"{path}.file_data")
+        _check_data(file.file_data, param)
     elif not (file.file_url or file.file_id):
-        raise missing(f"{path}.file_data")
+        raise missing(param)
 
 
 def _check_data(data: str, param: str) -> None:

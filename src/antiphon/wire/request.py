@@ -48,6 +48,7 @@ __all__ = [
     "check_depth",
     "decode_count",
     "decode_create",
+    "decode_known",
 ]
 
 MAX_DEPTH: Final = 64
@@ -174,7 +175,7 @@ class CreateResponse(TurnRequest, kw_only=True, forbid_unknown_fields=True):
     extra: Unsent[Json] = {}
 
 
-AnyRequest = TypeVar("AnyRequest", bound=TurnRequest)
+AnyRequest = TypeVar("AnyRequest", bound=Wire)
 
 _TOLERATED: Final = frozenset({"client_metadata"})
 """Codex sends it with every request; it means nothing to the model."""
@@ -186,7 +187,7 @@ def decode_create(body: bytes, *, pass_through: frozenset[str] = frozenset()) ->
     Unknown parameters are refused, unless their names are in `pass_through`: those are kept in `extra`.
     Raises InvalidRequest.
     """
-    request, extra = _first_stage(body, CreateResponse, pass_through)
+    request, extra = decode_known(body, CreateResponse, pass_through)
     request.extra.update(extra)
     _second_stage(request)
     for check in _CREATE_CHECKS:
@@ -196,7 +197,7 @@ def decode_create(body: bytes, *, pass_through: frozenset[str] = frozenset()) ->
 
 def decode_count(body: bytes) -> CountTokens:
     """Decode and validate the body of POST /responses/input_tokens. Raises InvalidRequest."""
-    request, _ = _first_stage(body, CountTokens, frozenset())
+    request, _ = decode_known(body, CountTokens, frozenset())
     _second_stage(request)
     _check_history(request)
     _check_names(request)
@@ -231,9 +232,10 @@ _STEPS: Final = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")
 # First stage: everything whose type is closed
 
 
-def _first_stage(
+def decode_known(
     body: bytes, kind: type[AnyRequest], pass_through: frozenset[str]
 ) -> tuple[AnyRequest, dict[str, Any]]:
+    """Decode a body, and beside it the parameters of it that are to be let through. Raises InvalidRequest."""
     check_depth(body)
     try:
         return decoder(kind).decode(body), {}

@@ -78,6 +78,11 @@ class Rehearsal:
         return frozenset()
 
     @property
+    def chat_parameters(self) -> frozenset[str]:
+        """None of them would change what it says."""
+        return frozenset()
+
+    @property
     def relays(self) -> bool:
         """There is no upstream."""
         return False

@@ -16,7 +16,7 @@ from antiphon.turn.input import CacheUse
 from antiphon.wire.errors import APIError, InvalidRequest
 from antiphon.wire.items import Item
 from antiphon.wire.request import Include, decode_count, decode_create
-from antiphon.wire.response import InputTokens, ItemList, ResponseDeleted
+from antiphon.wire.response import InputTokens, ItemList, Response, ResponseDeleted
 from antiphon.wire.struct import encode
 
 INCLUDES = get_args(Include)
@@ -48,9 +48,8 @@ class Responses:
             await self._answer_whole(call, run)
 
     async def _stream_new(self, call: Call, run: Run) -> None:
-        if not await _opened(call, run):
+        if not await begun(call, run):
             return
-        call.extra += told(run)
         options = run.turn.request.stream_options
         asked = options.include_obfuscation if options is not None else None
         await self.streams.serve(
@@ -62,22 +61,12 @@ class Responses:
 
     async def _answer_begun(self, call: Call, run: Run) -> None:
         """Answer for a response in the background, when it is stored."""
-        if await _opened(call, run):
+        if await begun(call, run):
             call.background = True
             await call.answer(show(run.machine.fold.response(), run.turn.request.include))
 
     async def _answer_whole(self, call: Call, run: Run) -> None:
-        watcher = _watch_leaving(call, run)
-        try:
-            response = await run.result()
-        except APIError:
-            if watcher.done():
-                raise ClientLeft from None
-            raise
-        finally:
-            watcher.cancel()
-        call.extra += told(run)
-        await call.answer(show(response, run.turn.request.include))
+        await call.answer(show(await ended(call, run), run.turn.request.include))
 
     async def retrieve(self, call: Call) -> None:
         """GET /v1/responses/{response_id}, whole or as a stream"""
@@ -116,8 +105,8 @@ class Responses:
         await call.answer(encode(InputTokens(input_tokens=await call.engine.count(call.project, request))))
 
 
-async def _opened(call: Call, run: Run) -> bool:
-    """Wait until a response exists; False if its client left before. Raises the error of a refusal."""
+async def begun(call: Call, run: Run) -> bool:
+    """Wait until a response exists. False if its client has left by then. Raises the APIError of a refusal."""
     watcher = _watch_leaving(call, run)
     await asyncio.wait((run.opened, watcher), return_when=asyncio.FIRST_COMPLETED)
     if watcher.done():
@@ -125,7 +114,23 @@ async def _opened(call: Call, run: Run) -> bool:
     watcher.cancel()
     if error := run.opened.exception():
         raise error
+    call.extra += told(run)
     return True
+
+
+async def ended(call: Call, run: Run) -> Response:
+    """The Response when it is over; if its client leaves, that is soon. Raises the APIError of a refusal."""
+    watcher = _watch_leaving(call, run)
+    try:
+        response = await run.result()
+    except APIError:
+        if watcher.done():
+            raise ClientLeft from None
+        raise
+    finally:
+        watcher.cancel()
+    call.extra += told(run)
+    return response
 
 
 def _watch_leaving(call: Call, run: Run) -> asyncio.Task[None]:

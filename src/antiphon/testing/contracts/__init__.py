@@ -14,6 +14,7 @@ from antiphon.testing.contracts.accounts import AccountStoreContract
 from antiphon.testing.contracts.alerts import AlertStoreContract
 from antiphon.testing.contracts.cache import ResponseCacheContract
 from antiphon.testing.contracts.catalog import CatalogContract
+from antiphon.testing.contracts.chat import ChatStoreContract
 from antiphon.testing.contracts.clock import ClockContract
 from antiphon.testing.contracts.ledger import LedgerContract
 from antiphon.testing.contracts.model import ModelContract
@@ -24,6 +25,7 @@ __all__ = [
     "AccountStoreContract",
     "AlertStoreContract",
     "CatalogContract",
+    "ChatStoreContract",
     "ClockContract",
     "LedgerContract",
     "ModelContract",

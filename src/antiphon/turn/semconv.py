@@ -1,4 +1,4 @@
-"""The names of OpenTelemetry's semantic conventions that our spans use, and no others.
+"""The names of OpenTelemetry's semantic conventions that our spans use, the server's and the toolkit's, and no others.
 
 The conventions for generative AI are still in development: a name that changes, changes here. As of November 2026 they
 are kept at https://github.com/open-telemetry/semantic-conventions-genai (docs/gen-ai/gen-ai-spans.md); the names of
@@ -37,6 +37,14 @@ COST: Final = "antiphon.cost.usd"
 HEDGE: Final = "antiphon.attempt.hedge"
 JUDGES: Final = "antiphon.attempt.judges"
 ESTIMATED: Final = "antiphon.attempt.estimated"
+ATTEMPTS: Final = "antiphon.attempts"
+ATTEMPT: Final = "antiphon.attempt.number"
+THEN: Final = "antiphon.attempt.then"
+WAIT: Final = "antiphon.attempt.wait"
+AFTER: Final = "antiphon.resumed.after"
+SIDE: Final = "antiphon.flagged.side"
+CATEGORIES: Final = "antiphon.flagged.categories"
+ACTION: Final = "antiphon.flagged.action"
 
 CHAT: Final = "chat"
 EMBEDDINGS: Final = "embeddings"
