@@ -71,12 +71,16 @@ class _Server:
 
     def __init__(self, config: str | Path | None, data: str | Path | None, catalog: Catalog | None) -> None:
         from antiphon.config.load import environment, load
+        from antiphon.plugins import answers_of, compose
+        from antiphon.stores.sqlite import SQLiteStore
 
-        self._environ: Mapping[str, str] = {} if config is None else environment()
-        self._settings = _built_in() if config is None else load(file=Path(config), environ=self._environ)
+        environ: Mapping[str, str] = {} if config is None else environment()
+        self._settings = _built_in() if config is None else load(file=Path(config), environ=environ)
         self._own_catalog = catalog
-        self._data = None if data is None else Path(data)
         self._resources = AsyncExitStack()
+        folder = self._own_folder() if data is None else Path(data)
+        self._store = SQLiteStore(folder, owner="a client with a server in its own process")
+        self._models = compose(self._settings, environ, answers=answers_of(self._settings, self._store))
         self._app: App | None = None
         self._starting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -96,34 +100,28 @@ class _Server:
         from antiphon.server.app import create_app
         from antiphon.server.call import ServerOptions
 
-        async with AsyncExitStack() as resources:
-            folder = self._data or self._own_folder(resources)
-            engine = self._engine(folder)
-            await engine.start()
-            resources.push_async_callback(engine.aclose)
-            self._resources = resources.pop_all()
+        engine = self._engine()
+        await engine.start()
+        self._resources.push_async_callback(engine.aclose)
         return create_app(engine, ServerOptions())
 
-    def _own_folder(self, resources: AsyncExitStack) -> Path:
+    def _own_folder(self) -> Path:
         """A folder that goes with the client, whether it is closed or dropped."""
         folder = Path(tempfile.mkdtemp(prefix="antiphon-"))
         remove = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        resources.callback(remove)
+        self._resources.callback(remove)
         return folder
 
-    def _engine(self, folder: Path) -> Engine:
+    def _engine(self) -> Engine:
         from antiphon.engine.clock import SystemClock
         from antiphon.engine.engine import Engine, EngineSettings
-        from antiphon.plugins import answers_of, compose
         from antiphon.plugins.engine import engine_of
         from antiphon.stores.chat import SQLiteChats
-        from antiphon.stores.sqlite import SQLiteStore
 
-        settings, store = self._settings, SQLiteStore(folder, owner="a client with a server in its own process")
-        if self._own_catalog is not None:
-            return Engine(self._own_catalog, store, SystemClock(), EngineSettings(), chats=SQLiteChats(store))
-        models = compose(settings, self._environ, answers=answers_of(settings, store))
-        return engine_of(settings, models, store)
+        if self._own_catalog is None:
+            return engine_of(self._settings, self._models, self._store)
+        chats = SQLiteChats(self._store)
+        return Engine(self._own_catalog, self._store, SystemClock(), EngineSettings(), chats=chats)
 
     async def aclose(self) -> None:
         """End the app. What it had in a folder of its own is gone."""

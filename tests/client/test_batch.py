@@ -201,8 +201,27 @@ async def test_a_line_that_a_crash_cut_is_left_out_wherever_it_was_cut(async_cli
         assert path.read_bytes() == whole
 
 
+async def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(async_client, upstream, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("notes\nof mine\n")
+    with pytest.raises(OptionError, match=r"^journal: .*notes\.txt is no journal"):
+        await collect(async_client(upstream.base_url).batch(asked(1), journal=path, progress=False))
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+    assert path.read_text() == "notes\nof mine\n"
+
+
+async def test_a_request_that_the_sdk_does_not_know_fails_alone(async_client, upstream):
+    upstream.handler = says_its_input
+    first, wrong, last = asked(3)
+    requests = [first, {**wrong, "nope": 1}, last]
+    client = async_client(upstream.base_url)
+    results = await collect(client.batch(requests, ordered=True, concurrency=1, progress=False))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert "nope" in str(results[1].error)
+
+
 @pytest.mark.parametrize(
-    "spoil", [lambda data: data.replace(b'"text":"1"', b'"text":"7"'), lambda _: b"notes\nof mine\n"]
+    "spoil", [lambda data: data.replace(b'"text":"1"', b'"text":"7"'), lambda data: b"\0" * len(data)]
 )
 async def test_a_damaged_file_is_set_aside_with_a_message(async_client, upstream, tmp_path, spoil):
     path = tmp_path / "answers.jsonl"

@@ -367,7 +367,16 @@ async def test_a_file_keeps_answers_for_another_process(async_client, upstream, 
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.parametrize("damage", [b"no database at all" * 100, None])
+def test_a_file_that_is_no_cache_is_refused_and_left_as_it_is(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("notes of mine" * 1000)
+    with pytest.raises(OptionError, match=r"^cache\.file: .*notes\.txt is no cache"):
+        Cache(file=file)
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+    assert file.read_text() == "notes of mine" * 1000
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 4096, None])
 async def test_a_damaged_file_is_set_aside(async_client, upstream, tmp_path, damage):
     file = tmp_path / "answers.sqlite"
     made = Cache(file=file)

@@ -333,6 +333,15 @@ def test_a_ledger_gives_back_what_was_written(tmp_path):
     assert ledger.unwritten == []
 
 
+def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("notes of mine\n")
+    with pytest.raises(OptionError, match=r"^costs\.ledger: .*notes\.txt is no ledger"):
+        Costs(ledger=file)
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+    assert file.read_text() == "notes of mine\n"
+
+
 @pytest.mark.parametrize("offset", [-1, -3, -60, 100, 30])
 def test_a_damaged_line_is_told_and_the_others_count_on(tmp_path, costs, offset):
     file = tmp_path / "costs.jsonl"

@@ -12,7 +12,7 @@ from antiphon.client.records import Optimised
 pytestmark = pytest.mark.anyio
 
 LONG = "A long story about a fox. " * 40
-IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}
+IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}
 
 
 def user(content, **more) -> dict:

@@ -66,6 +66,8 @@ def _is_hidden(file: Path) -> bool:
 
 
 def _read(file: Path) -> list[Finding]:
+    if file.suffix == ".ipynb":
+        raise ValueError("a notebook is not read; save it as a Python file: jupyter nbconvert --to script")
     from antiphon.cli.migration import read
 
     return read(file.read_bytes())

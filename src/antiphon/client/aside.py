@@ -8,6 +8,14 @@ from pathlib import Path
 __all__ = ["set_aside"]
 
 
+def is_foreign(data: bytes, mark: bytes) -> bool:
+    """Whether what a file begins with is somebody else's: it says something, and nowhere our `mark`.
+
+    Only what is ours is set aside, and what a broken disk has filled with zeros.
+    """
+    return mark not in data and bool(data.strip(b"\0"))
+
+
 def set_aside(path: Path, companions: Iterable[str] = ()) -> Path:
     """Rename a file to `….damaged-1`, or the next number that is free, and give that name.
 

@@ -227,6 +227,8 @@ class _Answer:
         error.attempts = call.attempts
         if isinstance(error, CircuitOpen | DeadlineExceeded):
             raise error
+        if call.deadline is not None and call.io.monotonic() >= call.deadline:
+            raise DeadlineExceeded("The time for this request is over.") from error
         self._failures += 1
         verdict = GiveUp("not_retryable") if self._is_final(error) else self.upstream.decide(self._failure(error))
         failed = partial(AttemptFailed, number=call.number, model=call.model, attempt=call.attempts, error=error)

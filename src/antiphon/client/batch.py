@@ -45,7 +45,7 @@ class BatchResult:
     key: str
     params: Mapping[str, Any]
     response: Response | None = None
-    error: ClientError | None = None
+    error: ClientError | OptionError | None = None
     from_journal: bool = False
     """Whether it was answered in an earlier run."""
 
@@ -116,6 +116,8 @@ class Batch:
             response = await self._answer(params)
         except ClientError as error:
             return result(error=error)
+        except TypeError as error:  # the SDK knows no such parameter
+            return result(error=OptionError(f"requests[{index}]", str(error)))
         if journal is not None:
             journal.keep(key, request, fields_of(response))
         return result(response)

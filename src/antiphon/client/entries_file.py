@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from zlib import crc32
 
-from antiphon.client.aside import set_aside
+from antiphon.client.aside import is_foreign, set_aside
 from antiphon.client.errors import OptionError
 
 __all__ = ["SQLiteFile"]
@@ -56,6 +56,10 @@ _TO_THE: Final = 60.0
 """Seconds in which a second use is not marked."""
 
 
+_MARK = b"SQLite format 3\0"
+"""What each of its files begins with."""
+
+
 class SQLiteFile:
     """Entries in a file. Implements `antiphon.client.entries.Entries`. Raises OptionError if it cannot be opened."""
 
@@ -76,6 +80,9 @@ class SQLiteFile:
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:
+            with self._path.open("rb") as file:
+                if is_foreign(file.read(len(_MARK)), _MARK):
+                    raise OptionError("cache.file", f"{self._path} is no cache of answers; name another file") from None
             aside = set_aside(self._path, _COMPANIONS)
             why = " ".join(str(error).split())
             message = f"{self._path} is no cache of answers, or is damaged ({why})"

@@ -15,11 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, Final
 
+from antiphon.client.aside import is_foreign, set_aside
 from antiphon.client.errors import OptionError
 
 __all__ = ["Journal", "fingerprint"]
 
 _HEAD: Final = {"journal": "antiphon.batch", "version": 1}
+_MARK: Final = b'"antiphon.batch"'
+"""Only a journal says so."""
 
 
 class _Damaged(ValueError):
@@ -44,10 +47,14 @@ class Journal:
         file = self._path.open("a+b")
         _lock(file, self._path)
         file.seek(0)
+        data = file.read()
         try:
-            end = self._read(file.read())
+            end = self._read(data)
         except _Damaged as error:
-            aside = self._set_aside()
+            if is_foreign(data, _MARK):
+                file.close()
+                raise OptionError("journal", f"{self._path} is no journal of a batch; name another file") from None
+            aside = set_aside(self._path)
             file.close()
             warnings.warn(f"{self._path} {error}; it is now {aside.name}, and the batch begins anew", stacklevel=6)
             return self._opened()
@@ -70,12 +77,6 @@ class Journal:
         if not lines and rest and not _line(_HEAD).startswith(rest):
             raise _Damaged("is no journal of a batch")
         return len(data) - len(rest)
-
-    def _set_aside(self) -> Path:
-        number = 1
-        while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
-            number += 1
-        return self._path.rename(aside)
 
     def answer(self, key: str, request: str) -> dict[str, Any] | None:
         """The answer to a request, if it is known and the request is the same as then."""

@@ -27,7 +27,7 @@ from typing import IO, Final, TypeAlias
 
 import msgspec
 
-from antiphon.client.aside import set_aside
+from antiphon.client.aside import is_foreign, set_aside
 from antiphon.client.errors import OptionError
 
 __all__ = ["AlertLine", "Entry", "Ledger", "SpentLine"]
@@ -69,6 +69,8 @@ class _Head(msgspec.Struct, tag_field="kind", tag="ledger", frozen=True):
 Entry: TypeAlias = SpentLine | AlertLine
 
 _HEAD: Final = _Head()
+_MARK: Final = b'"antiphon.costs"'
+"""Only a ledger says so."""
 _DECODER: Final[msgspec.json.Decoder[Entry | _Head]] = msgspec.json.Decoder(SpentLine | AlertLine | _Head)
 
 
@@ -92,8 +94,11 @@ class Ledger:
         self._is_silent = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with self._open():
-                pass
+            with self._open() as file:
+                file.seek(0)
+                data = _all_of(file)
+                if is_foreign(data, _MARK) and not _line(_HEAD).startswith(data):
+                    raise OptionError("costs.ledger", f"{path} is no ledger; name another file")
         except OSError as error:
             raise OptionError("costs.ledger", f"{path}: {error.strerror or error}") from None
 
